@@ -1,0 +1,1 @@
+"""dynatlas: an atlas of learning dynamics."""

@@ -1,0 +1,272 @@
+"""The only reader and writer of runs, tables, ledgers and figures: atomic, sealed, with provenance inside.
+
+An artefact is *sealed*: the SHA-256 of all its bytes stands in its own header, taken with 64 zeros in its place. So one
+flipped byte anywhere is noticed. Its provenance holds the `key` of the node that made it; a reader says which key it
+expects, and a valid file from elsewhere under this name is refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+    from dynatlas.jobs import Run
+
+BLANK = b"0" * 64
+# JSON, safetensors' header and parquet's footer all hold the key, a few bytes of punctuation, then the digest.
+SEAL = re.compile(rb"sha256\W{1,6}([0-9a-f]{64})")
+TABLE_COLUMNS = ("seed", "metric", "value")
+
+
+class ArtefactError(Exception):
+    """An artefact is missing, damaged, or not the one that is expected here."""
+
+
+def remake(path: Path) -> str:
+    """The command that makes an artefact again."""
+    return f"to make it again: snakemake --force {path}"
+
+
+def write_bytes(path: Path, raw: bytes) -> None:
+    """Write `raw` under a temporary name in the same folder, then move it into place.
+
+    Raises ArtefactError naming the file if the disk is full or the folder cannot be written.
+    """
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with part.open("wb") as stream:
+                stream.write(raw)
+                stream.flush()
+                os.fsync(stream.fileno())
+            os.replace(part, path)
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise ArtefactError(f"{path} could not be written: {error.strerror}; nothing bears that name") from error
+
+
+def seal(raw: bytes, *, last: bool = False) -> bytes:
+    """Fill the first (or last) blank seal in `raw` with the digest of `raw`."""
+    start, stop = _seal_span(raw, last)
+    if raw[start:stop] != BLANK:
+        raise ValueError("the bytes hold no blank seal")
+    return raw[:start] + hashlib.sha256(raw).hexdigest().encode() + raw[stop:]
+
+
+def check_seal(raw: bytes, path: Path, *, last: bool = False) -> str:
+    """The digest that seals `raw`; raises ArtefactError naming `path` if it is absent or wrong."""
+    try:
+        start, stop = _seal_span(raw, last)
+    except ValueError:
+        raise ArtefactError(f"{path} is damaged: it holds no seal (truncated or emptied?); {remake(path)}") from None
+    blank = raw[:start] + BLANK + raw[stop:]
+    if hashlib.sha256(blank).hexdigest().encode() != raw[start:stop]:
+        raise ArtefactError(f"{path} is damaged: its content does not match its own SHA-256; {remake(path)}")
+    return raw[start:stop].decode()
+
+
+def _seal_span(raw: bytes, last: bool) -> tuple[int, int]:
+    found = list(SEAL.finditer(raw)) if last else [match for match in [SEAL.search(raw)] if match]
+    if not found:
+        raise ValueError("no seal")
+    return found[-1].span(1)
+
+
+def read_sealed(path: Path, *, last: bool = False) -> bytes:
+    """All bytes of a sealed file, its seal checked. Raises ArtefactError if it is missing or damaged."""
+    try:
+        raw = path.read_bytes()
+    except FileNotFoundError:
+        raise ArtefactError(f"{path} does not exist; {remake(path)}") from None
+    except OSError as error:
+        raise ArtefactError(f"{path} could not be read: {error.strerror}") from error
+    check_seal(raw, path, last=last)
+    return raw
+
+
+def check_key(path: Path, provenance: Mapping[str, Any], key: str | None) -> None:
+    """Refuse an artefact whose node is not the one that the plan expects under this name."""
+    if key is not None and provenance.get("key") != key:
+        made_by = "/".join(str(provenance.get(part, "?")) for part in ("scale", "study", "node"))
+        raise ArtefactError(
+            f"{path} is not what the plan expects here: it was made by {made_by} with other settings, code or inputs "
+            f"(key {str(provenance.get('key'))[:12]}, expected {key[:12]}); {remake(path)}"
+        )
+
+
+# ---------------------------------------------------------------- json
+
+
+def dump_json(provenance: Mapping[str, Any], content: Mapping[str, Any]) -> bytes:
+    """`{"provenance": ..., "sha256": ..., **content}` as sealed JSON; numbers must be finite."""
+    whole = {"provenance": dict(provenance), "sha256": BLANK.decode(), **content}
+    return seal(json.dumps(whole, indent=1, allow_nan=False, ensure_ascii=False).encode() + b"\n")
+
+
+def write_json(path: Path, provenance: Mapping[str, Any], content: Mapping[str, Any]) -> None:
+    """Write sealed JSON (see `dump_json`)."""
+    write_bytes(path, dump_json(provenance, content))
+
+
+def read_json(path: Path, *, key: str | None = None) -> dict[str, Any]:
+    """A sealed JSON file, checked against its seal and, where given, the expected key."""
+    content = json.loads(read_sealed(path))
+    check_key(path, content["provenance"], key)
+    return content
+
+
+# ---------------------------------------------------------------- runs
+
+
+def write_run(path: Path, provenance: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:
+    """Write named arrays (torch tensors or numpy arrays) as sealed safetensors."""
+    from safetensors.numpy import save
+
+    plain = {name: _as_numpy(array, name) for name, array in arrays.items()}
+    header = {"sha256": BLANK.decode(), "provenance": json.dumps(dict(provenance), ensure_ascii=True)}
+    write_bytes(path, seal(_seal_first(save(plain, header))))
+
+
+def read_run(path: Path, *, key: str | None = None) -> Run:
+    """The arrays of a run as torch tensors, with its seeds and settings."""
+    from safetensors.torch import load
+
+    from dynatlas.jobs import Run
+
+    raw = read_sealed(path)
+    provenance = run_provenance(raw)
+    check_key(path, provenance, key)
+    return Run(load(raw), seeds=provenance["seeds"], settings=provenance["settings"])
+
+
+def run_provenance(raw: bytes) -> dict[str, Any]:
+    """The provenance in the header of a run's bytes."""
+    size = int.from_bytes(raw[:8], "little")
+    return json.loads(json.loads(raw[8 : 8 + size])["__metadata__"]["provenance"])
+
+
+def _as_numpy(array: Any, name: str) -> np.ndarray:
+    import numpy as np
+
+    whole = array.detach().cpu().contiguous().numpy() if hasattr(array, "detach") else np.ascontiguousarray(array)
+    if whole.dtype == object:
+        raise ValueError(f"array {name!r} of the run holds Python objects; only numbers can be kept")
+    return whole
+
+
+def _seal_first(raw: bytes) -> bytes:
+    """Put the seal before the provenance in a safetensors header (its writer's order of metadata is not fixed).
+
+    The provenance may itself hold other digests; the first one in the file must be the seal. Same length, so that
+    offsets stay.
+    """
+    size = int.from_bytes(raw[:8], "little")
+    header = json.loads(raw[8 : 8 + size])
+    meta = header.pop("__metadata__")
+    ordered = {"__metadata__": {"sha256": meta["sha256"], "provenance": meta["provenance"]}}
+    ordered |= dict(sorted(header.items(), key=lambda item: item[1]["data_offsets"]))
+    text = json.dumps(ordered, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + raw[8 + size :]
+
+
+# ---------------------------------------------------------------- tables
+
+
+def check_table(frame: pd.DataFrame, *, metrics: Sequence[str] | None = None) -> None:
+    """Raise ArtefactError if `frame` is not a tidy table: columns, no missing value, unique rows, declared metrics."""
+    missing = [column for column in TABLE_COLUMNS if column not in frame.columns]
+    if missing:
+        raise ArtefactError(f"a table needs the columns {', '.join(TABLE_COLUMNS)}; missing: {', '.join(missing)}")
+    holes = frame.columns[frame.isna().any()].tolist()
+    if holes:
+        first = frame[frame[holes].isna().any(axis=1)].iloc[0].to_dict()
+        raise ArtefactError(f"missing value (NaN) in column {', '.join(holes)}, first in row {first}")
+    labels = [column for column in frame.columns if column != "value"]
+    twice = frame[frame.duplicated(labels)]
+    if len(twice):
+        first = twice.iloc[0].to_dict()
+        raise ArtefactError(f"{len(twice)} rows are not unique in ({', '.join(labels)}), first: {first}")
+    if metrics is not None and set(frame["metric"]) != set(metrics):
+        made = ", ".join(sorted(set(frame["metric"])))
+        raise ArtefactError(f"the measure declares the metrics {', '.join(sorted(metrics))} but made {made}")
+
+
+def write_table(path: Path, provenance: Mapping[str, Any], frame: pd.DataFrame) -> None:
+    """Write a frame as sealed parquet, provenance in the file's footer."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    table = pa.Table.from_pandas(frame.reset_index(drop=True), preserve_index=False).replace_schema_metadata(None)
+    sink = pa.BufferOutputStream()
+    with pq.ParquetWriter(sink, table.schema) as writer:
+        writer.write_table(table)
+        # the footer ends the file, so the seal is the last match in its bytes
+        writer.add_key_value_metadata({"provenance": json.dumps(dict(provenance)), "sha256": BLANK.decode()})
+    write_bytes(path, seal(sink.getvalue().to_pybytes(), last=True))
+
+
+def read_table(*paths: Path, keys: Sequence[str | None] | None = None) -> pd.DataFrame:
+    """The rows of one table, or of the parts of one, each checked against its seal and expected key."""
+    import pandas as pd
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    parts = []
+    for path, key in zip(paths, keys or [None] * len(paths), strict=True):
+        raw = read_sealed(path, last=True)
+        check_key(path, table_provenance(raw), key)
+        parts.append(pq.read_table(pa.BufferReader(raw)).to_pandas())
+    return pd.concat(parts, ignore_index=True) if len(parts) > 1 else parts[0]
+
+
+def table_provenance(raw: bytes) -> dict[str, Any]:
+    """The provenance in the footer of a table's bytes."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    return json.loads(pq.read_metadata(pa.BufferReader(raw)).metadata[b"provenance"])
+
+
+def provenance_of(path: Path) -> dict[str, Any]:
+    """The provenance that a sealed artefact (run, table or JSON) carries."""
+    if path.suffix == ".parquet":
+        return table_provenance(read_sealed(path, last=True))
+    raw = read_sealed(path)
+    return run_provenance(raw) if path.suffix == ".safetensors" else json.loads(raw)["provenance"]
+
+
+# ---------------------------------------------------------------- figures
+
+
+def write_files(folder: Path, manifest: Path, *, provenance: Mapping[str, Any], files: Mapping[str, bytes]) -> None:
+    """Write `files` (name -> bytes) into `folder`, and beside the results a sealed manifest of their digests."""
+    for name, raw in files.items():
+        write_bytes(folder / name, raw)
+    write_json(manifest, provenance, {"files": {name: hashlib.sha256(raw).hexdigest() for name, raw in files.items()}})
+
+
+def read_file(folder: Path, manifest: Path, *, name: str, key: str | None = None) -> bytes:
+    """One file of a manifest, checked against the digest that the manifest holds for it."""
+    expected = read_json(manifest, key=key)["files"]
+    if name not in expected:
+        raise ArtefactError(f"{manifest} knows no {name}; it holds: {', '.join(sorted(expected))}")
+    try:
+        raw = (folder / name).read_bytes()
+    except OSError as error:
+        raise ArtefactError(f"{folder / name} could not be read: {error.strerror}; {remake(folder / name)}") from error
+    if hashlib.sha256(raw).hexdigest() != expected[name]:
+        raise ArtefactError(f"{folder / name} is damaged: not the file that {manifest} lists; {remake(folder / name)}")
+    return raw
