@@ -1,0 +1,1 @@
+"""Networks, written batched over ensemble members: import the leaf modules."""

@@ -1,0 +1,108 @@
+"""The recurrence of a rate RNN with a hand-written backward pass: one matrix product a step, weight gradients in one.
+
+    h_t = d_t + r_{t-1} W + xi_t,    r_t = (1 - a) r_{t-1} + a phi(h_t)
+
+with the drive d = x W_in + b. Backwards, with G_t the gradient of the loss with respect to r_t by every way,
+
+    dh_t = a G_t phi'(h_t),    G_{t-1} = g_{t-1} + (1 - a) G_t + dh_t W^T,    dW = sum_t r_{t-1}^T dh_t,
+
+where g are the gradients that come from above. phi' is read off phi(h), so that h is never kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from dynatlas.models.activations import Activation
+
+StepSource = Callable[[int, Tensor], Tensor]
+"""`source(t, like)` gives what is added at step t, for states shaped (member, trial, unit)."""
+
+
+def _outer(inputs: Tensor, gradients: Tensor) -> Tensor:
+    """sum over steps and trials of inputs^T gradients, (E, T, B, i), (E, T, B, n) -> (E, i, n), as one product."""
+    return torch.bmm(inputs.flatten(1, 2).transpose(1, 2), gradients.flatten(1, 2))
+
+
+class Recurrence(torch.autograd.Function):
+    """States (E, T, B, n) of the recurrence; differentiable once in x, w_in, w_rec, b and state0."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        w_in: Tensor,
+        w_rec: Tensor,
+        b: Tensor | None,
+        state0: Tensor,
+        alpha: float,
+        activation: Activation,
+        noise: StepSource | None,
+    ) -> Tensor:
+        """x (E, T, B, i), w_in (E, i, n), w_rec (E, n, n), b (E, n), state0 (E, B, n)."""
+        members, steps, trials, _ = x.shape
+        drive = torch.bmm(x.flatten(1, 2), w_in) if b is None else torch.baddbmm(b[:, None], x.flatten(1, 2), w_in)
+        states = drive.view(members, steps, trials, -1)  # each step's drive gives way to that step's state
+        rates = states if alpha == 1 else torch.empty_like(states)
+        argument = torch.empty_like(state0)
+        before = state0
+        for t in range(steps):
+            if noise is None:
+                argument.copy_(states[:, t])
+            else:
+                torch.add(states[:, t], noise(t, argument), out=argument)
+            argument.baddbmm_(before, w_rec)
+            activation.write(argument, rates[:, t])
+            if alpha != 1:
+                torch.lerp(before, rates[:, t], alpha, out=states[:, t])
+            before = states[:, t]
+        ctx.save_for_backward(x, w_in, w_rec, state0, states, rates if alpha != 1 else None)
+        ctx.alpha, ctx.activation, ctx.has_bias = alpha, activation, b is not None
+        return states
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, from_above: Tensor) -> tuple[Tensor | None, ...]:
+        """Gradients in the order of `forward`'s arguments."""
+        x, w_in, w_rec, state0, states, rates = ctx.saved_tensors
+        rates = states if rates is None else rates
+        arguments, first = _through_time(from_above, w_rec, rates, ctx.alpha, ctx.activation)
+        flat = arguments.flatten(1, 2)
+        needs_x, needs_in, needs_rec, needs_b, needs_state0 = ctx.needs_input_grad[:5]
+        grad_rec = None
+        if needs_rec:
+            grad_rec = _outer(states[:, :-1], arguments[:, 1:])
+            grad_rec.baddbmm_(state0.transpose(1, 2), arguments[:, 0])
+        return (
+            torch.bmm(flat, w_in.transpose(1, 2)).view(x.shape) if needs_x else None,
+            _outer(x, arguments) if needs_in else None,
+            grad_rec,
+            flat.sum(1) if ctx.has_bias and needs_b else None,
+            first if needs_state0 else None,
+            None,
+            None,
+            None,
+        )
+
+
+def _through_time(
+    from_above: Tensor, w_rec: Tensor, rates: Tensor, alpha: float, activation: Activation
+) -> tuple[Tensor, Tensor]:
+    """Gradients with respect to every h_t, (E, T, B, n), and to the state before the first step, (E, B, n)."""
+    back = w_rec.transpose(1, 2)
+    arguments = torch.empty_like(rates)
+    total = torch.empty_like(rates[:, 0], memory_format=torch.contiguous_format)
+    total.zero_()
+    for t in range(rates.shape[1] - 1, -1, -1):
+        total.add_(from_above[:, t])
+        activation.backward(total, rates[:, t], arguments[:, t])
+        if alpha != 1:
+            arguments[:, t].mul_(alpha)
+        total.mul_(1 - alpha) if alpha != 1 else total.zero_()
+        total.baddbmm_(arguments[:, t], back)
+    return arguments, total

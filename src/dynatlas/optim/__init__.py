@@ -1,0 +1,1 @@
+"""Optimisation methods that the papers introduce, and closed-form readouts: import the leaf modules."""
