@@ -1,0 +1,1 @@
+"""One style for all figures: palette, panels, marks, and the same bytes twice."""
