@@ -1,0 +1,1 @@
+"""Measurements of a run, of any network, or of plain data."""

@@ -1,0 +1,46 @@
+"""What every generated task needs: uniform draws and noise with one generator a seed, and answers to unknown names."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+
+import torch
+from torch import Generator, Tensor
+
+
+def uniforms(trials: int, draws: int, *, generators: Sequence[Generator]) -> Tensor:
+    """U(0, 1) in float64, (seed, trial, draw): one call of each seed's own generator."""
+    drawn = torch.empty(len(generators), trials, draws, dtype=torch.float64, device=generators[0].device)
+    for own, generator in zip(drawn, generators, strict=True):
+        own.uniform_(generator=generator)
+    return drawn
+
+
+def channel_noise(
+    shape: tuple[int, ...], scale: float, *, generators: Sequence[Generator], dtype: torch.dtype
+) -> Tensor:
+    """scale N(0, 1), (seed, *shape); zeros, without a draw, where scale is 0."""
+    noise = torch.zeros(len(generators), *shape, dtype=dtype, device=generators[0].device)
+    if scale == 0:
+        return noise
+    for own, generator in zip(noise, generators, strict=True):
+        own.normal_(generator=generator)
+    return noise.mul_(scale)
+
+
+def within(u: Tensor, span: tuple[float, float]) -> Tensor:
+    """U(0, 1) stretched to (low, high)."""
+    return span[0] + (span[1] - span[0]) * u
+
+
+def sign(u: Tensor) -> Tensor:
+    """-1 or 1 with equal probability."""
+    return torch.where(u < 0.5, -1.0, 1.0)
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """The end of a message about an unknown name: the nearest known one, and all of them."""
+    known = list(known)
+    near = difflib.get_close_matches(name, known, n=1)
+    return (f"; did you mean {near[0]!r}?" if near else "") + f" There are: {', '.join(known)}"
