@@ -16,7 +16,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from dynatlas.models.activations import Activation, activation_named
+from dynatlas.models.activations import activation_named
 from dynatlas.models.initial import draw
 from dynatlas.models.noise import StepNoise
 from dynatlas.models.recurrence import Recurrence

@@ -1,0 +1,113 @@
+"""Optimisers over the flat buffer (member, P): every member its own learning rate, decay and moments.
+
+The formulas are torch.optim's, member by member. An optimiser returns the *update* that is to be added to the
+parameters, so that a caller can transform it (project, mask) first.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+PerMember = float | Tensor
+"""One number for all members, or a tensor (member,)."""
+State = dict[str, Tensor]
+
+
+class Optimiser(Protocol):
+    """What `fit` needs of an optimiser."""
+
+    @property
+    def lr(self) -> PerMember:
+        """Learning rate, before any schedule."""
+
+    def start(self, parameters: Tensor) -> State:
+        """The state before the first step, for parameters (member, P)."""
+
+    def update(self, gradient: Tensor, state: State, *, parameters: Tensor, step: int, rate: Tensor) -> Tensor:
+        """What is added to the parameters at 0-based `step`; advances `state` in place.
+
+        gradient and parameters (member, P) are left as they are; rate (member, 1) is the scheduled learning rate.
+        """
+
+
+def per_member(value: PerMember, like: Tensor) -> Tensor:
+    """`value` as (member, 1), or (1, 1) for a number, in the type of `like` (member, P).
+
+    Raises ValueError when a tensor is not (member,).
+    """
+    if isinstance(value, Tensor):
+        if tuple(value.shape) != (like.shape[0],):
+            raise ValueError(f"a setting per member must be ({like.shape[0]},), not {tuple(value.shape)}")
+        return value.to(like)[:, None]
+    return like.new_full((1, 1), value)
+
+
+def _is_zero(value: PerMember) -> bool:
+    return not isinstance(value, Tensor) and value == 0
+
+
+@dataclass(frozen=True, eq=False)
+class Adam:
+    """Adam (Kingma and Ba 2015); `weight_decay` is added to the gradient."""
+
+    lr: PerMember = 1e-3
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = 1e-8
+    weight_decay: PerMember = 0.0
+
+    def start(self, parameters: Tensor) -> State:
+        """Both moments at 0."""
+        return {"mean": torch.zeros_like(parameters), "square": torch.zeros_like(parameters)}
+
+    def update(self, gradient: Tensor, state: State, *, parameters: Tensor, step: int, rate: Tensor) -> Tensor:
+        """See `Optimiser`."""
+        if not _is_zero(self.weight_decay):
+            gradient = gradient + per_member(self.weight_decay, parameters) * parameters
+        return self._scaled(gradient, state, step, rate)
+
+    def _scaled(self, gradient: Tensor, state: State, step: int, rate: Tensor) -> Tensor:
+        beta1, beta2 = self.betas
+        mean = state["mean"].lerp_(gradient, 1 - beta1)
+        square = state["square"].mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
+        update = square.sqrt().div_(math.sqrt(1 - beta2 ** (step + 1))).add_(self.eps)
+        return torch.div(mean, update, out=update).mul_(rate / (beta1 ** (step + 1) - 1))
+
+
+@dataclass(frozen=True, eq=False)
+class AdamW(Adam):
+    """Adam with decoupled weight decay (Loshchilov and Hutter 2019)."""
+
+    weight_decay: PerMember = 1e-2
+
+    def update(self, gradient: Tensor, state: State, *, parameters: Tensor, step: int, rate: Tensor) -> Tensor:
+        """See `Optimiser`."""
+        decay = rate * per_member(self.weight_decay, parameters)
+        return self._scaled(gradient, state, step, rate).sub_(decay * parameters)
+
+
+@dataclass(frozen=True, eq=False)
+class SGD:
+    """Gradient descent with (heavy-ball or Nesterov) momentum; `weight_decay` is added to the gradient."""
+
+    lr: PerMember = 1e-2
+    momentum: float = 0.0
+    nesterov: bool = False
+    weight_decay: PerMember = 0.0
+
+    def start(self, parameters: Tensor) -> State:
+        """No velocity."""
+        return {"velocity": torch.zeros_like(parameters)} if self.momentum else {}
+
+    def update(self, gradient: Tensor, state: State, *, parameters: Tensor, step: int, rate: Tensor) -> Tensor:
+        """See `Optimiser`."""
+        if not _is_zero(self.weight_decay):
+            gradient = gradient + per_member(self.weight_decay, parameters) * parameters
+        if self.momentum:
+            velocity = state["velocity"].mul_(self.momentum).add_(gradient)
+            gradient = gradient + self.momentum * velocity if self.nesterov else velocity
+        return gradient * -rate

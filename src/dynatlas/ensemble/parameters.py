@@ -1,0 +1,65 @@
+"""The parameters of all members as one buffer (member, P), and the tree of tensors that views it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+Params = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where each tensor of a tree lies in a member's row of the flat buffer."""
+
+    members: int
+    shapes: Mapping[str, tuple[int, ...]]
+    """Of each tensor, without the member axis, in the order of the buffer."""
+
+    @classmethod
+    def of(cls, tree: Mapping[str, Tensor]) -> Layout:
+        """The layout of a tree of tensors with leading axis member.
+
+        Raises ValueError for an empty tree, and where the tensors disagree on members, dtype or device.
+        """
+        if not tree:
+            raise ValueError("there are no parameters to train")
+        first_name, first = next(iter(tree.items()))
+        for name, tensor in tree.items():
+            same = tensor.dim() > 0 and tensor.shape[0] == first.shape[0]
+            if not same or tensor.dtype != first.dtype or tensor.device != first.device:
+                what = [f"{tuple(t.shape)} {t.dtype} on {t.device}" for t in (tensor, first)]
+                raise ValueError(
+                    f"parameter {name!r} is {what[0]}, but {first_name!r} is {what[1]}; "
+                    "all need the same members, dtype and device"
+                )
+        return cls(first.shape[0], {name: tuple(tensor.shape[1:]) for name, tensor in tree.items()})
+
+    @property
+    def size(self) -> int:
+        """P, the number of scalars of one member."""
+        return sum(_count(shape) for shape in self.shapes.values())
+
+    def pack(self, tree: Mapping[str, Tensor]) -> Tensor:
+        """The tree as one new contiguous buffer (member, P)."""
+        return torch.cat([tree[name].reshape(self.members, -1) for name in self.shapes], dim=1)
+
+    def unpack(self, flat: Tensor) -> Params:
+        """The tree as views of `flat` (member, P)."""
+        parts = flat.split([_count(shape) for shape in self.shapes.values()], dim=1)
+        return {
+            name: part.view(flat.shape[0], *shape)
+            for (name, shape), part in zip(self.shapes.items(), parts, strict=True)
+        }
+
+
+def _count(shape: tuple[int, ...]) -> int:
+    return torch.Size(shape).numel()
+
+
+def select_members(tree: Mapping[str, Tensor], index: Tensor | slice | list[int]) -> Params:
+    """The same tree with only these members."""
+    return {name: tensor[index] for name, tensor in tree.items()}
