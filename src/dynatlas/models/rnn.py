@@ -338,3 +338,25 @@ def _unroll(
         state = state if after is None else state + after(t, state)
         state = state if mask is None else state * mask
         yield state
+
+
+def to_torch(params: Mapping[str, Tensor], member: int) -> Params:
+    """One member's recurrent weights under the names and in the layout of `torch.nn.RNN` (equal to it at alpha = 1)."""
+    b = params["b"][member] if "b" in params else params["w_rec"].new_zeros(params["w_rec"].shape[-1])
+    return {
+        "weight_ih_l0": params["w_in"][member].T.contiguous(),
+        "weight_hh_l0": params["w_rec"][member].T.contiguous(),
+        "bias_ih_l0": b.clone(),
+        "bias_hh_l0": torch.zeros_like(b),
+    }
+
+
+def from_torch(states: Sequence[Mapping[str, Tensor]]) -> Params:
+    """Recurrent parameters of an ensemble from `torch.nn.RNN.state_dict()`s, one a member; the two biases are summed."""
+    tree = {
+        "w_in": torch.stack([s["weight_ih_l0"].T for s in states]),
+        "w_rec": torch.stack([s["weight_hh_l0"].T for s in states]),
+    }
+    if "bias_ih_l0" in states[0]:
+        tree["b"] = torch.stack([s["bias_ih_l0"] + s["bias_hh_l0"] for s in states])
+    return tree
