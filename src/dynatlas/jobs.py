@@ -9,11 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from dynatlas import seeds as streams
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
 
 

@@ -9,9 +9,8 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 if TYPE_CHECKING:
+    import numpy as np
     import torch
 
 FIRST_LEDGER_SEED = 100
@@ -26,6 +25,8 @@ def stream_key(base: int, study: str, purpose: str, seed: int) -> int:
 
 def numpy_stream(base: int, study: str, purpose: str, seed: int) -> np.random.Generator:
     """A fresh numpy generator at the start of the named stream."""
+    import numpy as np
+
     return np.random.Generator(np.random.PCG64(stream_key(base, study, purpose, seed)))
 
 

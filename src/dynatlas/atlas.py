@@ -1,0 +1,83 @@
+"""The atlas as declared: configuration, studies, and the plan of each study at each scale."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from dynatlas.config import AtlasConfig, ConfigError, load_config, load_studies, nearest, read_yaml, select
+from dynatlas.fingerprint import CodeIndex
+from dynatlas.nodes import Node
+from dynatlas.plan import Plan, claims_path, ledger_nodes
+
+ROOT = Path(__file__).resolve().parents[2]
+"""The folder of Snakefile, config and src; what is declared is read from here, whatever the working folder."""
+
+
+class Atlas:
+    """Everything declared under `root`, with the values of `overrides` put over config/config.yaml.
+
+    Raises ConfigError, before anything is computed, for whatever is wrong in the declarations.
+    """
+
+    def __init__(self, root: Path = ROOT, overrides: Mapping[str, Any] | None = None):
+        self.root = root
+        self.overrides = dict(overrides or {})
+        self.config: AtlasConfig = load_config(root, self.overrides)
+        self.studies = load_studies(root)
+        self.selected = select(self.config, self.studies)
+        self._plans: dict[tuple[str, str], Plan] = {}
+
+    @property
+    def scale(self) -> str:
+        """The configured scale as it stands in paths."""
+        return self.config.scale + ("-dev" if self.config.seeds == "dev" else "")
+
+    @cached_property
+    def index(self) -> CodeIndex:
+        """The parsed code of the package."""
+        return CodeIndex(self.root / "src")
+
+    def plan(self, study: str, scale: str | None = None) -> Plan:
+        """The plan of one study at a scale (default: the configured one)."""
+        scale = scale or self.scale
+        if study not in self.studies:
+            known = ", ".join(self.studies)
+            raise ConfigError(f"{study!r}: no such study{nearest(study, self.studies)} (known: {known})")
+        if (study, scale) not in self._plans:
+            spec = self.studies[study]
+            self._plans[study, scale] = Plan(self.root, spec, self.config, scale=scale, index=self.index)
+        return self._plans[study, scale]
+
+    def node(self, step: str, study: str, *, name: str, scale: str | None = None) -> Node:
+        """One node of the DAG; study is empty for the ledger and the index."""
+        if step in ("ledger", "index"):
+            return self.joint(scale)[step]
+        return self.plan(study, scale).node(step, name)
+
+    def joint(self, scale: str | None = None) -> dict[str, Node]:
+        """The two nodes over all selected studies: ledger and index."""
+        scale = scale or self.scale
+        plans = {study: self.plan(study, scale) for study in self.selected}
+        ledger, index = ledger_nodes(plans, known=list(self.studies), root=self.root, scale=scale)
+        return {"ledger": ledger, "index": index}
+
+    def check(self) -> None:
+        """Build every selected plan and read every claim. Raises ConfigError for the first thing that cannot work."""
+        for study in self.selected:
+            self.plan(study)
+            self.check_claims(study)
+
+    def check_claims(self, study: str) -> None:
+        """Hold a study's claims against the measures and metrics that it declares."""
+        from dynatlas.claims.declaration import read_claims
+
+        spec = self.studies[study]
+        path = claims_path(self.root, spec)
+        shown = str(path.relative_to(self.root))
+        try:
+            read_claims(read_yaml(path), measures={name: tuple(m.metrics) for name, m in spec.measures.items()})
+        except ValueError as error:
+            raise ConfigError("\n".join(f"{shown}: {line}" for line in str(error).splitlines())) from None

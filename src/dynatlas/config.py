@@ -1,0 +1,278 @@
+"""Reads all yaml, and answers mistakes in words a stranger understands.
+
+Every error is a ConfigError that names the file, the key, the value, what is allowed and the nearest name. Nothing here
+imports torch, numpy or pandas: Snakemake reads it at every start.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, field_validator
+
+SCALES = ("smoke", "quick", "standard", "paper")
+Scale = Literal["smoke", "quick", "standard", "paper"]
+
+
+class ConfigError(Exception):
+    """Something in the configuration is wrong; the message says what, where, and the way out."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """`; did you mean 'x'?` for the known name nearest to `name`, or an empty string."""
+    found = difflib.get_close_matches(str(name), sorted(known), n=1, cutoff=0.5)
+    return f"; did you mean {found[0]!r}?" if found else ""
+
+
+# ---------------------------------------------------------------- yaml
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML as people write it: `1e-3` is a number, `no` is a word, a key stands once."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, expression) for tag, expression in resolvers if not tag.endswith((":bool", ":float"))]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:true|false|True|False)$"), list("tfTF"))
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(?:\d+\.\d*(?:[eE][-+]?\d+)?|\d+[eE][-+]?\d+|\.\d+(?:[eE][-+]?\d+)?|\.inf|\.nan)$"),
+    list("-+0123456789."),
+)
+
+
+def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[str, Any]:
+    loader.flatten_mapping(node)
+    seen: dict[str, Any] = {}
+    for key_node, value_node in node.value:
+        key = loader.construct_object(key_node, deep=True)
+        if key in seen:
+            raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} stands twice", key_node.start_mark)
+        seen[key] = loader.construct_object(value_node, deep=True)
+    return seen
+
+
+_Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The mapping in a yaml file. Raises ConfigError for a missing, empty or malformed file, and for tabs."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}") from None
+    for number, line in enumerate(text.splitlines(), start=1):
+        if "\t" in line[: len(line) - len(line.lstrip())]:
+            raise ConfigError(f"{path}, line {number}: a tab indents this line; yaml wants blanks")
+    try:
+        content = yaml.load(text, _Loader)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f", line {mark.line + 1}" if mark else ""
+        raise ConfigError(f"{path}{where}: not valid yaml: {getattr(error, 'problem', error)}") from None
+    if not isinstance(content, dict):
+        what = "is empty" if content is None else f"holds a {type(content).__name__}"
+        raise ConfigError(f"{path}: the file {what}; it must hold keys and values")
+    return content
+
+
+# ---------------------------------------------------------------- models
+
+
+class Strict(BaseModel):
+    """A declaration: unknown keys are errors, and nothing changes after reading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class AtlasConfig(Strict):
+    """config/config.yaml: what is made, at which scale, on which seeds and device."""
+
+    scale: Scale = Field(default="quick", description="which block of numbers of each study is used")
+    studies: Literal["all"] | list[str] = Field(default="all", description="all, or a list of study names")
+    seeds: Literal["ledger", "dev"] | PositiveInt = Field(
+        default="ledger",
+        description="ledger: the study's number of seeds, from 100; dev: as many, from 0, into <scale>-dev; "
+        "a number: that many seeds, from 100, for every study",
+    )
+    device: Literal["cpu", "cuda"] = Field(default="cpu", description="where training runs")
+    base_seed: int = Field(default=0, description="changes every random draw of the atlas")
+
+    @field_validator("studies", mode="before")
+    @classmethod
+    def _one_study(cls, value: Any) -> Any:
+        return [value] if isinstance(value, str) and value != "all" else value
+
+
+class Paper(Strict):
+    """The paper that a study regenerates."""
+
+    title: str
+    authors: str
+    year: int
+    arxiv: str | None = None
+    doi: str | None = None
+    venue: str | None = None
+
+
+class NodeSpec(Strict):
+    """One entry of `data:` or `runs:`: a function, what it needs, and its arguments."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+    call: str = Field(
+        description="a function of the study's data.py, train.py or measure.py, or `package.module:function`"
+    )
+    about: str = Field(default="", description="one line for the reader of the site")
+    needs: list[str] = Field(default=[], description="names of data, runs or measures; each arrives as a keyword")
+    jobs: dict[str, list[Any] | str] = Field(default={}, description="axes that split into jobs, one value each")
+    stacked: dict[str, list[Any] | str] = Field(default={}, description="axes stacked inside a job, passed as lists")
+    with_: dict[str, Any] = Field(
+        default={}, alias="with", description="keyword arguments; `=name` is the scale's number"
+    )
+    seeds: PositiveInt | str | None = Field(default=None, description="seeds of this node where they differ")
+    threads: PositiveInt = Field(default=1, description="threads to compute with")
+    scales: list[Scale] = Field(default=list(SCALES), description="scales at which this node exists")
+
+
+class MeasureSpec(NodeSpec):
+    """One entry of `measures:`: its function returns a tidy table with exactly these metrics."""
+
+    metrics: list[str] = Field(min_length=1, description="every value that the column `metric` takes")
+
+
+class FigureSpec(Strict):
+    """One entry of `figures:`: a function of figures.py that draws tables."""
+
+    call: str
+    needs: list[str] = Field(min_length=1, description="names of measures; each table arrives as a keyword")
+    title: str
+    caption: str
+
+
+class StudySpec(Strict):
+    """config/studies/<study>.yaml: one paper's runs, measures and figures, and the numbers of each scale."""
+
+    study: str = Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")
+    paper: Paper
+    scales: dict[Scale, dict[str, Any]] = Field(min_length=1)
+    data: dict[str, NodeSpec] = {}
+    runs: dict[str, NodeSpec] = {}
+    measures: dict[str, MeasureSpec] = Field(min_length=1)
+    figures: dict[str, FigureSpec] = {}
+
+    @field_validator("scales")
+    @classmethod
+    def _seeds(cls, scales: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        for scale, numbers in scales.items():
+            seeds = numbers.get("seeds")
+            if isinstance(seeds, bool) or not isinstance(seeds, int) or seeds < 1:
+                raise ValueError(f"{scale}.seeds: {seeds!r}: allowed is a whole number of at least 1")
+        return scales
+
+    @property
+    def package(self) -> str:
+        """The study's Python package."""
+        return f"dynatlas.studies.{self.study.replace('-', '_')}"
+
+
+# ---------------------------------------------------------------- errors
+
+
+def explain(error: ValidationError, model: type[BaseModel], where: str) -> str:
+    """Pydantic's errors, one line each: file, key, value, what is allowed, the nearest name."""
+    return "\n".join(_explain_one(dict(item), model, where) for item in error.errors(include_url=False))
+
+
+def _explain_one(item: dict[str, Any], model: type[BaseModel], where: str) -> str:
+    path = [
+        str(part) for part in item["loc"] if not str(part).startswith(("literal", "list", "constrained-", "function-"))
+    ]
+    path = [part for part in path if part not in ("[key]", "int", "str")]
+    key = ".".join(path)
+    if item["type"] == "extra_forbidden":
+        known = _fields_at(model, path[:-1])
+        return f"{where}: {key}: unknown key{nearest(path[-1], known)} (allowed: {', '.join(known)})"
+    if item["type"] == "missing":
+        return f"{where}: {key}: this key is missing"
+    value = item["input"]
+    shown = f": {value!r}" if not isinstance(value, dict | list) else ""
+    expected = item.get("ctx", {}).get("expected")
+    hint = nearest(str(value), re.findall(r"'([^']*)'", expected)) if expected else ""
+    message = item["msg"].removeprefix("Value error, ")
+    return f"{where}: {key}{shown}: {message[0].lower()}{message[1:]}{hint}"
+
+
+def _fields_at(model: type[BaseModel], path: list[str]) -> list[str]:
+    """Names that are allowed under `path`, following models and mappings of models."""
+    here: Any = model
+    for part in path:
+        fields = {(field.alias or name): field for name, field in getattr(here, "model_fields", {}).items()}
+        if part in fields:
+            annotation = fields[part].annotation
+            inner = [kind for kind in getattr(annotation, "__args__", ()) if hasattr(kind, "model_fields")]
+            here = inner[0] if inner else annotation
+    return [field.alias or name for name, field in getattr(here, "model_fields", {}).items()]
+
+
+def validate(model: type[BaseModel], content: Mapping[str, Any], where: str) -> Any:
+    """`content` as `model`; raises ConfigError in plain words, beginning with `where` (a file)."""
+    try:
+        return model.model_validate(dict(content))
+    except ValidationError as error:
+        raise ConfigError(explain(error, model, where)) from None
+
+
+# ---------------------------------------------------------------- reading
+
+
+def load_config(root: Path, overrides: Mapping[str, Any] | None = None) -> AtlasConfig:
+    """config/config.yaml under `root`, with the values given on the command line (`--config`) put over it."""
+    path = root / "config" / "config.yaml"
+    content = read_yaml(path)
+    config = validate(AtlasConfig, content, _shown(path, root))
+    if overrides:
+        config = validate(AtlasConfig, content | dict(overrides), "--config")
+    return config
+
+
+def load_studies(root: Path) -> dict[str, StudySpec]:
+    """Every study declared under config/studies, by name, in the order of the names."""
+    folder = root / "config" / "studies"
+    studies = {}
+    for path in sorted(folder.glob("*.yaml")):
+        spec: StudySpec = validate(StudySpec, read_yaml(path), _shown(path, root))
+        if spec.study != path.stem:
+            raise ConfigError(f"{_shown(path, root)}: study: {spec.study!r}: the file's name says {path.stem!r}")
+        studies[spec.study] = spec
+    if not studies:
+        raise ConfigError(
+            f"{_shown(folder, root)}: no study is declared here (<study>.yaml), so there is nothing to make"
+        )
+    return studies
+
+
+def select(config: AtlasConfig, studies: Mapping[str, StudySpec]) -> list[str]:
+    """The names of the studies that `config.studies` asks for."""
+    if config.studies == "all":
+        return list(studies)
+    if not config.studies:
+        raise ConfigError("config/config.yaml: studies: []: the list is empty; write `all` or name at least one study")
+    for name in config.studies:
+        if name not in studies:
+            known = ", ".join(studies)
+            raise ConfigError(
+                f"config/config.yaml: studies: {name!r}: no such study{nearest(name, studies)} (known: {known})"
+            )
+    return [name for name in studies if name in config.studies]
+
+
+def _shown(path: Path, root: Path) -> str:
+    return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)

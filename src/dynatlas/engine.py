@@ -1,0 +1,88 @@
+"""What the rule files ask about the engine: options and prefix of shell lines, device check, hints at targets."""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+import re
+import shlex
+import sys
+from pathlib import Path
+
+from dynatlas.atlas import Atlas
+from dynatlas.config import ConfigError, nearest
+
+
+def job_options(atlas: Atlas) -> str:
+    """The command-line options that hand a job the overrides it must know (`--config` of the engine).
+
+    The scale stands in every path and so in every shell line; `studies` matters to the ledger and the index alone.
+    """
+    given = [
+        f"--{key.replace('_', '-')} {atlas.overrides[key]}" for key in ("device", "base_seed") if key in atlas.overrides
+    ]
+    if isinstance(atlas.config.seeds, int):
+        given.append(f"--seeds {atlas.config.seeds}")
+    return " ".join(given)
+
+
+def job_prefix(root: Path, *, conda: bool) -> str:
+    """What stands before every shell line, so that it finds `dynatlas`, its Python, and the engine it belongs to.
+
+    Inside a conda environment of the engine's making the Python is that environment's; else it is the engine's own.
+    """
+    folders = [str(root / "workflow" / "bin")] + ([] if conda else [str(Path(sys.executable).parent)])
+    path = ":".join(shlex.quote(folder) for folder in folders)
+    source = shlex.quote(str(root / "src"))
+    # braces would be taken for wildcards
+    return f"export PATH={path}:$PATH PYTHONPATH={source} DYNATLAS_ENGINE={os.getpid()}; ".replace("{", "{{").replace(
+        "}", "}}"
+    )
+
+
+def check_device(device: str, *, local: bool) -> None:
+    """Raise ConfigError if jobs run here on a GPU that is not here. A cluster's submit node need not have one."""
+    if device == "cuda" and local and cuda_devices() == 0:
+        raise ConfigError(
+            "config/config.yaml: device: 'cuda': this machine has no usable GPU (allowed here: 'cpu'); on a cluster, "
+            "submit the jobs: snakemake --workflow-profile profiles/slurm"
+        )
+
+
+def cuda_devices() -> int:
+    """How many GPUs the driver sees, asked without torch."""
+    try:
+        driver = ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return 0
+    count = ctypes.c_int(0)
+    failed = driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(count))
+    return 0 if failed else count.value
+
+
+class TargetHint(logging.Filter):
+    """Adds the nearest target that exists to Snakemake's "no rule to produce"."""
+
+    pattern = re.compile(r"No rule to produce (\S+)")
+
+    def __init__(self, targets: list[str]):
+        super().__init__()
+        self.targets = targets
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Rewrite the record's message; never drops one."""
+        found = self.pattern.search(str(record.msg))
+        if found:
+            wanted = found.group(1).strip("'\"")
+            record.msg = f"{wanted}: no such target{nearest(wanted, self.targets)}\n{record.msg}"
+        return True
+
+
+def hint_at_targets(atlas: Atlas) -> None:
+    """Make Snakemake name the nearest target when it is asked for one that does not exist."""
+    from snakemake.logging import logger
+
+    nodes = [node for study in atlas.studies for node in atlas.plan(study).nodes.values()]
+    paths = [path for node in nodes for path in node.outputs]
+    logger.addFilter(TargetHint([*atlas.studies, "all", "ledger", "notebooks", "site", *paths]))

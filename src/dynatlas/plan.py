@@ -1,0 +1,387 @@
+"""From declarations to nodes of the DAG: inputs, parameters, fingerprints, keys. Pure: no torch, no pandas."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from dynatlas.config import AtlasConfig, ConfigError, FigureSpec, MeasureSpec, NodeSpec, StudySpec, nearest, read_yaml
+from dynatlas.fingerprint import CodeIndex, digest, file_digest, library_versions
+from dynatlas.nodes import Node
+from dynatlas.seeds import seed_list
+
+STEP_OF = {"data": "data", "runs": "train", "measures": "measure"}
+"""Which step an entry of each section of a study's yaml becomes."""
+MODULE_OF = {"data": "data", "train": "train", "measure": "measure", "figures": "figures"}
+"""The study's module in which a step looks for its function."""
+FOLDER_OF = {"data": "data", "train": "runs", "measure": "tables"}
+COMPUTING = tuple(FOLDER_OF)
+
+
+def claims_path(root: Path, spec: StudySpec) -> Path:
+    """Where a study's claims are declared."""
+    return study_folder(root, spec) / "claims.yaml"
+
+
+def study_folder(root: Path, spec: StudySpec) -> Path:
+    """The folder of a study's Python package."""
+    return root.joinpath("src", *spec.package.split("."))
+
+
+def notebook_path(root: Path, study: str) -> Path:
+    """Where a study's notebook source stands."""
+    return root / "workflow" / "notebooks" / f"{study}.py"
+
+
+class Plan:
+    """All nodes of one study at one scale, by (step, name). Raises ConfigError for whatever cannot work."""
+
+    def __init__(self, root: Path, spec: StudySpec, config: AtlasConfig, *, scale: str, index: CodeIndex):
+        self.root, self.spec, self.config, self.index = root, spec, config, index
+        self.where = f"config/studies/{spec.study}.yaml"
+        self.path_scale = scale
+        self.scale, self.dev = scale.removesuffix("-dev"), scale.endswith("-dev")
+        self.versions = library_versions()
+        if self.scale not in spec.scales:
+            raise ConfigError(
+                f"{self.where}: scales: no block for {self.scale!r} (there are: {', '.join(spec.scales)})"
+            )
+        self.numbers = spec.scales[self.scale]  # type: ignore[index]
+        self.nodes: dict[tuple[str, str], Node] = {}
+        self._parts: dict[str, list[Node]] = {}
+        self._build()
+
+    def node(self, step: str, name: str) -> Node:
+        """The node of a step by name. Raises ConfigError naming the nearest one."""
+        if (step, name) not in self.nodes:
+            known = [other for at, other in self.nodes if at == step]
+            raise ConfigError(
+                f"{self.spec.study}: no {step} step is called {name!r} at scale {self.path_scale}"
+                f"{nearest(name, known)} (there are: {', '.join(known) or 'none'})"
+            )
+        return self.nodes[step, name]
+
+    def step(self, step: str) -> list[Node]:
+        """All nodes of a step, in the order of declaration."""
+        return [node for (at, _), node in self.nodes.items() if at == step]
+
+    def parts(self, entry: str) -> list[Node]:
+        """The nodes that a declared entry (of data, runs or measures) was split into by its `jobs:` axes."""
+        return self._parts[entry]
+
+    # ------------------------------------------------------------ building
+
+    def _build(self) -> None:
+        entries = self._entries()
+        for name in _in_order(entries, self.where):
+            section, spec = entries[name]
+            self._parts[name] = [
+                self._computing_node(STEP_OF[section], name, spec, axes) for axes in self._axes(name, spec)
+            ]
+            for node in self._parts[name]:
+                if (node.step, node.name) in self.nodes:
+                    raise ConfigError(
+                        f"{self.where}: {section}.{name}: jobs: two values give the file name {node.name!r}"
+                    )
+                self.nodes[node.step, node.name] = node
+        figures = self._add(self._figures_node())
+        claims = self._add(self._claims_node())
+        notebook = self._add(self._notebook_node(claims, figures))
+        self._add(self._page_node(claims, figures, notebook))
+
+    def _add(self, node: Node) -> Node:
+        self.nodes[node.step, node.name] = node
+        return node
+
+    def _entries(self) -> dict[str, tuple[str, NodeSpec]]:
+        entries: dict[str, tuple[str, NodeSpec]] = {}
+        for section in STEP_OF:
+            for name, spec in getattr(self.spec, section).items():
+                if not re.fullmatch(r"[A-Za-z_]\w*", name):
+                    raise ConfigError(f"{self.where}: {section}.{name}: a name is letters, digits and underscores")
+                if name in entries:
+                    raise ConfigError(
+                        f"{self.where}: {section}.{name}: {entries[name][0]} has an entry of that name too"
+                    )
+                if self.scale in spec.scales:
+                    entries[name] = (section, spec)
+        return entries
+
+    def _axes(self, name: str, spec: NodeSpec) -> Iterator[dict[str, Any]]:
+        axes = {axis: self._value(values, f"{name}.jobs.{axis}") for axis, values in spec.jobs.items()}
+        for axis, values in axes.items():
+            if not isinstance(values, list) or not values:
+                raise ConfigError(
+                    f"{self.where}: {name}.jobs.{axis}: {values!r}: allowed is a list of at least one value"
+                )
+        for values in product(*axes.values()):
+            yield dict(zip(axes, values, strict=True))
+
+    def _value(self, value: Any, where: str) -> Any:
+        """`=name` replaced by the scale's number, also inside lists and mappings."""
+        if isinstance(value, list):
+            return [self._value(item, where) for item in value]
+        if isinstance(value, dict):
+            return {key: self._value(item, f"{where}.{key}") for key, item in value.items()}
+        if not (isinstance(value, str) and value.startswith("=")):
+            return value
+        name = value[1:]
+        if name not in self.numbers:
+            hint = nearest(name, self.numbers)
+            raise ConfigError(f"{self.where}: {where}: {value!r}: scales.{self.scale} has no number {name!r}{hint}")
+        return self.numbers[name]
+
+    def _seeds(self, spec: NodeSpec | None, where: str) -> tuple[int, ...]:
+        if self.config.seeds not in ("ledger", "dev"):
+            count = self.config.seeds
+        elif spec is None or spec.seeds is None:
+            count = self.numbers["seeds"]
+        else:
+            count = self._value(spec.seeds, f"{where}.seeds")
+        if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+            raise ConfigError(f"{self.where}: {where}.seeds: {count!r}: allowed is a whole number of at least 1")
+        return tuple(seed_list(count, dev=self.dev))
+
+    def _computing_node(self, step: str, name: str, spec: NodeSpec, axes: Mapping[str, Any]) -> Node:
+        call = self._call(step, spec.call, name)
+        settings = {
+            **{key: self._value(value, f"{name}.with.{key}") for key, value in spec.with_.items()},
+            **{key: self._value(value, f"{name}.stacked.{key}") for key, value in spec.stacked.items()},
+            **axes,
+        }
+        needs = {need: self._needed(need, name, axes) for need in spec.needs}
+        single = frozenset(need for need, nodes in needs.items() if len(nodes) == 1 and set(nodes[0].axes) <= set(axes))
+        self._check_call(call, {*settings, *needs}, name, job=True)
+        label = name + "".join(f"@{axis}={_slug(value)}" for axis, value in axes.items())
+        suffix = "parquet" if step == "measure" else "safetensors"
+        return self._finished(
+            step,
+            label,
+            outputs=(f"{self._results()}/{FOLDER_OF[step]}/{label}.{suffix}",),
+            call=call,
+            settings=settings,
+            needs=needs,
+            single=single,
+            seeds=self._seeds(spec, name),
+            device=self.config.device,
+            threads=spec.threads,
+            about=spec.about,
+            axes=axes,
+            metrics=tuple(spec.metrics) if isinstance(spec, MeasureSpec) else (),
+            code=("dynatlas.steps.compute", call.partition(":")[0]),
+        )
+
+    def _needed(self, need: str, name: str, axes: Mapping[str, Any]) -> tuple[Node, ...]:
+        """The nodes behind a need; on a `jobs:` axis that both have, only those of the same value."""
+        if need not in self._parts:
+            known = list(self._parts)
+            raise ConfigError(
+                f"{self.where}: {name}.needs: {need!r}: no such entry at scale {self.scale}{nearest(need, known)}"
+            )
+        shared = [node for node in self._parts[need] if all(axes.get(a, v) == v for a, v in node.axes.items())]
+        if not shared:
+            raise ConfigError(f"{self.where}: {name}.needs: {need!r}: no job of it has {dict(axes)}")
+        return tuple(shared)
+
+    def _call(self, step: str, call: str, where: str) -> str:
+        """`package.module:function` in full, looked up in the code that is there."""
+        module, colon, function = call.rpartition(":")
+        module = module if colon else f"{self.spec.package}.{MODULE_OF[step]}"
+        if module not in self.index:
+            hint = nearest(module, self.index.modules())
+            raise ConfigError(f"{self.where}: {where}.call: {call!r}: there is no module {module}{hint}")
+        if self.index.function(module, function) is None:
+            known = [node.name for node in self.index.tree(module).body if hasattr(node, "name")]
+            raise ConfigError(
+                f"{self.where}: {where}.call: {call!r}: {module} has no such function{nearest(function, known)}"
+            )
+        return f"{module}:{function}"
+
+    def _check_call(self, call: str, given: set[str], where: str, *, job: bool) -> None:
+        """Hold what a node passes against the signature of its function."""
+        module, _, name = call.partition(":")
+        found = self.index.function(module, name)
+        assert found is not None
+        arguments = found.args
+        taken = [argument.arg for argument in arguments.kwonlyargs + arguments.args[1 if job else 0 :]]
+        unknown = sorted(given - set(taken)) if arguments.kwarg is None else []
+        if unknown:
+            raise ConfigError(
+                f"{self.where}: {where}: {name} takes no argument {unknown[0]!r}{nearest(unknown[0], taken)} "
+                f"(it takes: {', '.join(taken)})"
+            )
+        defaults = zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
+        missing = [argument.arg for argument, default in defaults if default is None and argument.arg not in given]
+        if missing:
+            raise ConfigError(
+                f"{self.where}: {where}: {name} needs the argument {missing[0]!r}: put it into `with:` or `needs:`"
+            )
+
+    def _figures_node(self) -> Node:
+        drawn = self.spec.figures
+        calls = {name: self._figure(name, spec) for name, spec in drawn.items()}
+        tables = sorted({need for spec in drawn.values() for need in spec.needs})
+        folder = f"figures/{self.path_scale}/{self.spec.study}"
+        pictures = [f"{folder}/{name}.{kind}" for name in drawn for kind in ("png", "pdf")]
+        return self._finished(
+            "figures",
+            "figures",
+            outputs=(f"{self._results()}/figures.json", *pictures),
+            settings={"figures": calls},
+            needs={table: tuple(self._parts[table]) for table in tables},
+            code=("dynatlas.steps.figures", *sorted({call["call"].partition(":")[0] for call in calls.values()})),
+        )
+
+    def _figure(self, name: str, spec: FigureSpec) -> dict[str, Any]:
+        where = f"figures.{name}"
+        for need in spec.needs:
+            if need not in self._parts or self._parts[need][0].step != "measure":
+                known = [entry for entry, nodes in self._parts.items() if nodes[0].step == "measure"]
+                raise ConfigError(f"{self.where}: {where}.needs: {need!r}: no such measure{nearest(need, known)}")
+        call = self._call("figures", spec.call, where)
+        self._check_call(call, set(spec.needs), where, job=False)
+        return {"call": call, "needs": list(spec.needs)}
+
+    def _claims_node(self) -> Node:
+        path = claims_path(self.root, self.spec)
+        tables = sorted(_tables(read_yaml(path)))
+        shown = path.relative_to(self.root)
+        for table in tables:
+            if table not in self.spec.measures:
+                raise ConfigError(f"{shown}: table: {table!r}: no such measure{nearest(table, self.spec.measures)}")
+        return self._finished(
+            "claims",
+            "claims",
+            outputs=(f"{self._results()}/claims.json",),
+            settings={"claims": file_digest(path)},
+            needs={table: tuple(self._parts[table]) for table in tables if table in self._parts},
+            seeds=self._seeds(None, "scales"),
+            code=("dynatlas.steps.claims",),
+        )
+
+    def _notebook_node(self, claims: Node, figures: Node) -> Node:
+        path = notebook_path(self.root, self.spec.study)
+        if not path.exists():
+            raise ConfigError(f"{self.where}: the study has no notebook; write workflow/notebooks/{self.spec.study}.py")
+        measures = {name: tuple(nodes) for name, nodes in self._parts.items() if nodes[0].step == "measure"}
+        return self._finished(
+            "notebook",
+            "notebook",
+            outputs=(f"{self._results()}/notebook.html", f"{self._results()}/notebook.ipynb"),
+            settings={"source": file_digest(path)},
+            needs={"claims": (claims,), "figures": (figures,), **measures},
+            code=("dynatlas.steps.notebook",),
+        )
+
+    def _page_node(self, claims: Node, figures: Node, notebook: Node) -> Node:
+        texts = {
+            "readme": file_digest(study_folder(self.root, self.spec) / "README.md"),
+            "paper": self.spec.paper.model_dump(),
+            "figures": {name: [spec.title, spec.caption] for name, spec in self.spec.figures.items()},
+            "templates": digest(file_digest(path) for path in _templates(self.root)),
+        }
+        return self._finished(
+            "page",
+            "page",
+            outputs=tuple(
+                f"results/{self.path_scale}/site/{self.spec.study}{end}" for end in (".html", "-notebook.html")
+            ),
+            settings=texts,
+            needs={"claims": (claims,), "figures": (figures,), "notebook": (notebook,)},
+            code=("dynatlas.steps.site",),
+        )
+
+    def _finished(self, step: str, name: str, *, code: Sequence[str], **rest: Any) -> Node:
+        fingerprint = digest([self.index.fingerprint(*code), *(f"{lib}={v}" for lib, v in self.versions.items())])
+        node = Node(
+            step=step,
+            study=self.spec.study,
+            name=name,
+            scale=self.path_scale,
+            base_seed=self.config.base_seed,
+            fingerprint=fingerprint,
+            **rest,
+        )
+        return _keyed(node)
+
+    def _results(self) -> str:
+        return f"results/{self.path_scale}/{self.spec.study}"
+
+
+def ledger_nodes(plans: Mapping[str, Plan], *, known: Sequence[str], root: Path, scale: str) -> tuple[Node, Node]:
+    """The ledger over some studies, and the site's index over it. `known` are all studies that there are."""
+    index = next(iter(plans.values())).index
+    missing = [name for name in known if name not in plans]
+    ledger = _keyed(
+        Node(
+            step="ledger",
+            study="",
+            name="ledger",
+            scale=scale,
+            outputs=(f"results/{scale}/ledger.json", f"results/{scale}/ledger.parquet"),
+            settings={"studies": list(plans), "missing": missing},
+            needs={name: (plan.node("claims", "claims"),) for name, plan in plans.items()},
+            fingerprint=index.fingerprint("dynatlas.steps.claims"),
+        )
+    )
+    templates = digest(file_digest(path) for path in _templates(root))
+    front = _keyed(
+        Node(
+            step="index",
+            study="",
+            name="index",
+            scale=scale,
+            outputs=(f"results/{scale}/site/index.html",),
+            settings={"templates": templates, "papers": {name: plan.spec.paper.title for name, plan in plans.items()}},
+            needs={"ledger": (ledger,), **{name: (plan.node("page", "page"),) for name, plan in plans.items()}},
+            fingerprint=index.fingerprint("dynatlas.steps.site"),
+        )
+    )
+    return ledger, front
+
+
+def _keyed(node: Node) -> Node:
+    from dataclasses import replace
+
+    return replace(node, key=node.compute_key())
+
+
+def _templates(root: Path) -> list[Path]:
+    return sorted((root / "src" / "dynatlas" / "site" / "templates").glob("*"))
+
+
+def _slug(value: Any) -> str:
+    """A value as it may stand in a file name."""
+    return re.sub(r"[^\w.+-]", "-", str(value))
+
+
+def _tables(content: Any) -> set[str]:
+    """Every value of a key `table` in a claims file."""
+    if isinstance(content, list):
+        return set().union(*(_tables(item) for item in content)) if content else set()
+    if not isinstance(content, dict):
+        return set()
+    own = {content["table"]} if isinstance(content.get("table"), str) else set()
+    return own.union(*(_tables(item) for item in content.values()))
+
+
+def _in_order(entries: Mapping[str, tuple[str, NodeSpec]], where: str) -> list[str]:
+    """Names so that each stands after what it needs. Raises ConfigError naming a cycle."""
+    done: list[str] = []
+
+    def visit(name: str, trail: tuple[str, ...]) -> None:
+        if name in trail:
+            circle = " -> ".join((*trail[trail.index(name) :], name))
+            raise ConfigError(f"{where}: needs: a cycle: {circle}")
+        if name in done or name not in entries:
+            return
+        for need in entries[name][1].needs:
+            visit(need, (*trail, name))
+        done.append(name)
+
+    for name in entries:
+        visit(name, ())
+    return done

@@ -1,0 +1,78 @@
+"""The steps that compute: data, train and measure. They give a study's function its needs and keep its result."""
+
+from __future__ import annotations
+
+import importlib
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from dynatlas import artefacts
+from dynatlas.jobs import Job
+from dynatlas.nodes import Node
+
+
+def run_node(node: Node) -> None:
+    """Compute a data, train or measure node and write its one artefact.
+
+    Checkpoints of this very node are kept beside the results until it is done; those of other code or settings are
+    discarded, as are this node's once its artefact stands.
+    """
+    target = Path(node.outputs[0])
+    scratch = _scratch(node, target)
+    result = load_function(node.call)(job_of(node, scratch), **node.settings, **read_needs(node))
+    if node.step == "measure":
+        artefacts.check_table(result, metrics=node.metrics)
+        result = result.assign(study=node.study, experiment=node.name)
+        artefacts.write_table(target, node.provenance, result)
+    else:
+        artefacts.write_run(target, node.provenance, result)
+    shutil.rmtree(scratch, ignore_errors=True)
+
+
+def job_of(node: Node, scratch: Path | None = None) -> Job:
+    """The surroundings that a study's function gets for this node."""
+    return Job(
+        study=node.study, seeds=node.seeds, base_seed=node.base_seed, device=usable_device(node.device), scratch=scratch
+    )
+
+
+def usable_device(device: str) -> str:
+    """`device`, if this machine has it. Raises ValueError otherwise: a job never falls back in silence."""
+    if device == "cuda":
+        import torch
+
+        if not torch.cuda.is_available():
+            raise ValueError("device: cuda: this machine has no usable GPU; write `device: cpu` in config/config.yaml")
+    return device
+
+
+def read_needs(node: Node) -> dict[str, Any]:
+    """Everything that the node needs, by keyword: runs as `Run`, tables as data frames."""
+    return {name: _read(node, name) for name in node.needs}
+
+
+def _read(node: Node, name: str) -> Any:
+    nodes = node.needs[name]
+    paths = [Path(part.outputs[0]) for part in nodes]
+    if nodes[0].step == "measure":
+        return artefacts.read_table(*paths, keys=[part.key for part in nodes])
+    runs = [artefacts.read_run(path, key=part.key) for path, part in zip(paths, nodes, strict=True)]
+    return runs[0] if name in node.single else runs
+
+
+def load_function(call: str) -> Callable[..., Any]:
+    """The function behind `package.module:function`."""
+    module, _, name = call.partition(":")
+    return getattr(importlib.import_module(module), name)
+
+
+def _scratch(node: Node, target: Path) -> Path:
+    """The node's own folder for checkpoints, named by its key; folders of other keys are removed."""
+    around = target.parent.parent / "checkpoints" / node.name
+    own = around / node.key[:24]
+    for other in around.glob("*"):
+        if other != own:
+            shutil.rmtree(other, ignore_errors=True)
+    return own

@@ -1,0 +1,108 @@
+# The only rule file with functions: thin calls into dynatlas.
+import os
+import sys
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+
+ROOT = Path(workflow.current_basedir) / ".." / ".."
+sys.path.insert(0, str((ROOT / "src").resolve()))
+
+from dynatlas.atlas import Atlas
+from dynatlas.config import SCALES, ConfigError
+from dynatlas.engine import check_device, hint_at_targets, job_options, job_prefix
+
+SCALE_PATTERN = "(" + "|".join(SCALES) + ")(-dev)?"
+
+try:
+    ATLAS = Atlas(overrides=config)
+    ATLAS.check()
+    check_device(ATLAS.config.device, local=workflow.resource_settings.nodes is None)
+except ConfigError as error:
+    raise WorkflowError(str(error)) from None
+
+OPTIONS = job_options(ATLAS)
+hint_at_targets(ATLAS)
+shell.prefix(
+    job_prefix(
+        ROOT.resolve(), conda=bool(workflow.deployment_settings.deployment_method)
+    )
+)
+
+
+def node_of(step, wildcards, name=None):
+    """The node behind a job."""
+    try:
+        return ATLAS.node(
+            step, wildcards.get("study", ""), name=name or step, scale=wildcards.scale
+        )
+    except ConfigError as error:
+        raise WorkflowError(str(error)) from None
+
+
+def paths_of(step, study=""):
+    """What a step makes at the configured scale."""
+    return list(ATLAS.node(step, study, name=step).outputs)
+
+
+def inputs(step):
+    """Input function of a step with one node a study (or one in all)."""
+    return lambda wildcards: list(node_of(step, wildcards).inputs)
+
+
+def params(step):
+    """What Snakemake compares before it runs such a step again."""
+    return lambda wildcards: node_of(step, wildcards).params
+
+
+def node_inputs(step):
+    """Input function of a step with many nodes a study."""
+    return lambda wildcards: list(node_of(step, wildcards, wildcards.node).inputs)
+
+
+def node_params(step):
+    """What Snakemake compares before it runs such a node again."""
+    return lambda wildcards: node_of(step, wildcards, wildcards.node).params
+
+
+def node_threads(step):
+    """The threads that a node's declaration asks for."""
+    return lambda wildcards: node_of(step, wildcards, wildcards.node).threads
+
+
+def gpus(step):
+    """One GPU where the atlas trains on one."""
+    return lambda wildcards: int(
+        node_of(step, wildcards, wildcards.node).device == "cuda"
+    )
+
+
+def study_inputs(step, study):
+    """Input function of a step whose rule is declared for one study."""
+    return lambda wildcards: list(
+        ATLAS.node(step, study, name=step, scale=wildcards.scale).inputs
+    )
+
+
+def study_params(step, study):
+    """What Snakemake compares before it runs a step whose rule is declared for one study."""
+    return lambda wildcards: ATLAS.node(
+        step, study, name=step, scale=wildcards.scale
+    ).params
+
+
+def figure_outputs(study):
+    """The manifest and the pictures of a study; the PNGs go into the report with title and caption."""
+    outputs = [f"results/{{scale}}/{study}/figures.json"]
+    for name, figure in ATLAS.studies[study].figures.items():
+        stem = f"figures/{{scale}}/{study}/{name}"
+        labels = {"figure": name, "title": figure.title, "scale": "{scale}"}
+        shown = report(
+            f"{stem}.png",
+            caption="../report/figure.rst",
+            category="Figures",
+            subcategory=study,
+            labels=labels,
+        )
+        outputs += [shown, f"{stem}.pdf"]
+    return outputs

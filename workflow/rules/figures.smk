@@ -1,0 +1,36 @@
+# All figures of a study are one job, and a study is one named target: declared in a loop over config/studies.
+# Whatever depends on the loop's variable is bound early; a late binding would see the last study only.
+
+for study in ATLAS.studies:
+
+    rule:
+        name:
+            f"figures_{study}"
+        input:
+            study_inputs("figures", study),
+        output:
+            *figure_outputs(study),
+        log:
+            f"logs/{{scale}}/{study}/figures.log",
+        benchmark:
+            f"logs/{{scale}}/{study}/figures.tsv"
+        conda:
+            "../../environment.yml"
+        resources:
+            mem_mb=2000,
+        params:
+            node=study_params("figures", study),
+            options=OPTIONS,
+            study=study,
+        shell:
+            "exec dynatlas figures {params.study} --scale {wildcards.scale} {params.options} > {log} 2>&1"
+
+    rule:
+        name:
+            study
+        input:
+            [
+                paths_of(step, study)
+                for step in ("figures", "claims", "notebook", "page")
+            ],
+        localrule: True

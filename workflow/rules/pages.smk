@@ -1,0 +1,65 @@
+# figures and verdicts -> notebook -> page -> site.
+
+
+rule notebook:
+    input:
+        inputs("notebook"),
+    output:
+        report(
+            "results/{scale}/{study}/notebook.html",
+            caption="../report/notebook.rst",
+            category="Notebooks",
+            labels={"study": "{study}", "scale": "{scale}"},
+        ),
+        "results/{scale}/{study}/notebook.ipynb",
+    log:
+        "logs/{scale}/{study}/notebook.log",
+    benchmark:
+        "logs/{scale}/{study}/notebook.tsv"
+    conda:
+        "../../environment.yml"
+    resources:
+        mem_mb=2000,
+    params:
+        node=params("notebook"),
+        options=OPTIONS,
+    shell:
+        "exec dynatlas notebook {wildcards.study} --scale {wildcards.scale} {params.options} > {log} 2>&1"
+
+
+rule page:
+    input:
+        inputs("page"),
+    output:
+        "results/{scale}/site/{study}.html",
+        "results/{scale}/site/{study}-notebook.html",
+    log:
+        "logs/{scale}/{study}/page.log",
+    benchmark:
+        "logs/{scale}/{study}/page.tsv"
+    conda:
+        "../../environment.yml"
+    params:
+        node=params("page"),
+        options=OPTIONS,
+    shell:
+        "exec dynatlas page {wildcards.study} --scale {wildcards.scale} {params.options} > {log} 2>&1"
+
+
+rule index:
+    input:
+        inputs("index"),
+    output:
+        "results/{scale}/site/index.html",
+    log:
+        "logs/{scale}/index.log",
+    benchmark:
+        "logs/{scale}/index.tsv"
+    conda:
+        "../../environment.yml"
+    params:
+        node=params("index"),
+        options=OPTIONS,
+        studies=" ".join(ATLAS.selected),
+    shell:
+        "exec dynatlas index --studies {params.studies} --scale {wildcards.scale} {params.options} > {log} 2>&1"
