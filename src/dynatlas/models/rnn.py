@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypedDict, Unpack
 
 import torch
 from torch import Tensor
@@ -25,6 +25,15 @@ Params = dict[str, Tensor]
 Leak = Literal["outside", "inside"]
 Nonlinearity = str | Callable[[Tensor], Tensor]
 Noise = Tensor | StepNoise | None
+
+
+class Conditions(TypedDict, total=False):
+    """Under which conditions a network is run; see `rollout`."""
+
+    noise: Noise
+    activity_noise: Noise
+    unit_mask: Tensor | None
+    state0: Tensor | None
 
 
 @dataclass(frozen=True)
@@ -87,53 +96,16 @@ class ElmanRNN:
             tree["b_out"] = tree["w_rec"].new_zeros(self.n_out)
         return tree
 
-    def rollout(
-        self,
-        params: Mapping[str, Tensor],
-        x: Tensor,
-        *,
-        noise: Noise = None,
-        activity_noise: Noise = None,
-        unit_mask: Tensor | None = None,
-        state0: Tensor | None = None,
-    ) -> Tensor:
+    def rollout(self, params: Mapping[str, Tensor], x: Tensor, **conditions: Unpack[Conditions]) -> Tensor:
         """`rollout` with this network's alpha, activation and leak: states (E, T, B, n)."""
-        return rollout(
-            params,
-            x,
-            alpha=self.alpha,
-            activation=self.activation,
-            leak=self.leak,
-            noise=noise,
-            activity_noise=activity_noise,
-            unit_mask=unit_mask,
-            state0=state0,
-        )
+        return rollout(params, x, alpha=self.alpha, activation=self.activation, leak=self.leak, **conditions)
 
     def states_at(
-        self,
-        params: Mapping[str, Tensor],
-        x: Tensor,
-        *,
-        steps: Tensor,
-        noise: Noise = None,
-        activity_noise: Noise = None,
-        unit_mask: Tensor | None = None,
-        state0: Tensor | None = None,
+        self, params: Mapping[str, Tensor], x: Tensor, *, steps: Tensor, **conditions: Unpack[Conditions]
     ) -> Tensor:
         """`states_at` with this network's alpha, activation and leak: states (E, B, n)."""
-        return states_at(
-            params,
-            x,
-            steps=steps,
-            alpha=self.alpha,
-            activation=self.activation,
-            leak=self.leak,
-            noise=noise,
-            activity_noise=activity_noise,
-            unit_mask=unit_mask,
-            state0=state0,
-        )
+        alpha, activation, leak = self.alpha, self.activation, self.leak
+        return states_at(params, x, steps=steps, alpha=alpha, activation=activation, leak=leak, **conditions)
 
     def step(self, params: Mapping[str, Tensor], x: Tensor, s: Tensor) -> Tensor:
         """The next state (..., n) from input x (..., n_in) and state s (..., n); see `step`."""
@@ -171,9 +143,7 @@ def rollout(
     if fused and unit_mask is None and activity_noise is None and isinstance(activation, str):
         named = activation_named(activation)
         source = _source(noise, noise_gain)
-        return Recurrence.apply(  # type: ignore[no-untyped-call, no-any-return]
-            x, weights["w_in"], weights["w_rec"], weights.get("b"), state0, alpha, named, source
-        )
+        return Recurrence.apply(x, weights["w_in"], weights["w_rec"], weights.get("b"), state0, alpha, named, source)
     unrolled = _unroll(weights, x, state0, alpha, activation, (noise, noise_gain), activity_noise, unit_mask)
     return torch.stack(list(unrolled), dim=1)
 
@@ -338,25 +308,3 @@ def _unroll(
         state = state if after is None else state + after(t, state)
         state = state if mask is None else state * mask
         yield state
-
-
-def to_torch(params: Mapping[str, Tensor], member: int) -> Params:
-    """One member's recurrent weights under the names and in the layout of `torch.nn.RNN` (equal to it at alpha = 1)."""
-    b = params["b"][member] if "b" in params else params["w_rec"].new_zeros(params["w_rec"].shape[-1])
-    return {
-        "weight_ih_l0": params["w_in"][member].T.contiguous(),
-        "weight_hh_l0": params["w_rec"][member].T.contiguous(),
-        "bias_ih_l0": b.clone(),
-        "bias_hh_l0": torch.zeros_like(b),
-    }
-
-
-def from_torch(states: Sequence[Mapping[str, Tensor]]) -> Params:
-    """Recurrent parameters of an ensemble from `torch.nn.RNN.state_dict()`s, one a member; the two biases are summed."""
-    tree = {
-        "w_in": torch.stack([s["weight_ih_l0"].T for s in states]),
-        "w_rec": torch.stack([s["weight_hh_l0"].T for s in states]),
-    }
-    if "bias_ih_l0" in states[0]:
-        tree["b"] = torch.stack([s["bias_ih_l0"] + s["bias_hh_l0"] for s in states])
-    return tree
