@@ -1,0 +1,207 @@
+"""Perturbations: each does what its name says, to exactly what exists, and leaves its input alone."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from dynatlas.instruments.perturb import (
+    FAMILIES,
+    Overrides,
+    contiguous_lesions,
+    family_named,
+    lesion_matrix,
+    perturb,
+    random_lesions,
+    silence,
+    without_units,
+)
+
+WEIGHTS = ("absolute-weight-noise", "relative-weight-noise", "connection-silencing")
+UNITS = ("unit-silencing", "localised-lesion")
+
+
+def generators(*seeds):
+    return [torch.Generator().manual_seed(seed) for seed in seeds]
+
+
+def network(members, units=40, blocks=4, seed=0):
+    """Members with block-diagonal recurrent weights: three quarters of the synapses do not exist."""
+    g = torch.Generator().manual_seed(seed)
+    size = units // blocks
+    w = torch.zeros(members, units, units, dtype=torch.float64)
+    for i in range(blocks):
+        part = slice(i * size, (i + 1) * size)
+        w[:, part, part] = torch.randn(members, size, size, generator=g, dtype=torch.float64) / size**0.5
+    return {
+        "w_in": torch.randn(members, 5, units, generator=g, dtype=torch.float64),
+        "w_rec": w,
+        "b": torch.randn(members, units, generator=g, dtype=torch.float64),
+        "w_out": torch.randn(members, units, 3, generator=g, dtype=torch.float64),
+        "b_out": torch.randn(members, 3, generator=g, dtype=torch.float64),
+    }
+
+
+def outputs(params, x, mask=None):
+    """A plain rate network, step by step: the independent path."""
+    state = torch.zeros(len(x), params["w_rec"].shape[-1], dtype=torch.float64)
+    found = []
+    for step in x.unbind(1):
+        state = torch.relu(step @ params["w_in"][0] + state @ params["w_rec"][0] + params["b"][0])
+        state = state if mask is None else state * mask
+        found.append(state @ params["w_out"][0] + params["b_out"][0])
+    return torch.stack(found)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_family_changes_only_what_its_kind_says_and_nothing_in_place(family):
+    params = network(6)
+    before = {name: value.clone() for name, value in params.items()}
+    entry = FAMILIES[family]
+    for magnitude in entry.magnitudes:
+        changed, overrides = perturb(params, family, magnitude=magnitude, generators=generators(0, 1))
+        assert all(torch.equal(params[name], before[name]) for name in params)
+        different = {name for name in params if not torch.equal(params[name], changed[name])}
+        assert different == ({"w_rec"} if entry.kind == "weights" else set())
+        assert (overrides == Overrides()) == (entry.kind == "weights")
+
+
+@pytest.mark.parametrize("family", [*WEIGHTS, *UNITS])
+def test_one_more_seed_leaves_the_earlier_members(family):
+    params = network(6)
+    few = {name: value[:4] for name, value in params.items()}
+    magnitude = FAMILIES[family].magnitudes[-1]
+    many, many_over = perturb(params, family, magnitude=magnitude, generators=generators(3, 4, 5))
+    less, less_over = perturb(few, family, magnitude=magnitude, generators=generators(3, 4))
+    assert torch.equal(many["w_rec"][:4], less["w_rec"])
+    if less_over.unit_mask is not None:
+        assert torch.equal(many_over.unit_mask[:4], less_over.unit_mask)
+
+
+@pytest.mark.parametrize("family", WEIGHTS)
+def test_no_synapse_is_made_and_members_differ(family):
+    params = {name: value.repeat(4, 1, 1) for name, value in network(1).items() if value.ndim == 3}
+    changed, _ = perturb(params, family, magnitude=0.2, generators=generators(0))
+    absent = params["w_rec"] == 0
+    assert not changed["w_rec"][absent].any()
+    change = changed["w_rec"] - params["w_rec"]
+    assert not torch.equal(change[0], change[1]), "equal members get their own draws"
+
+
+def test_weight_noise_has_the_stated_size():
+    params = network(1, units=400)
+    existing = params["w_rec"] != 0
+    absolute, _ = perturb(params, "absolute-weight-noise", magnitude=0.08, generators=generators(0))
+    change = (absolute["w_rec"] - params["w_rec"])[existing]
+    assert float(change.std()) == pytest.approx(0.08, rel=0.02)
+    rms = float(params["w_rec"][existing].square().mean().sqrt())
+    relative, _ = perturb(params, "relative-weight-noise", magnitude=0.4, generators=generators(0))
+    change = (relative["w_rec"] - params["w_rec"])[existing]
+    assert float(change.std()) == pytest.approx(0.4 * rms, rel=0.02)
+
+
+def test_relative_noise_scales_with_the_weights_and_absolute_noise_does_not():
+    params = network(2)
+    larger = {**params, "w_rec": 3 * params["w_rec"]}
+    for family, factor in (("relative-weight-noise", 3.0), ("absolute-weight-noise", 1.0)):
+        small, big = (
+            perturb(p, family, magnitude=0.2, generators=generators(1))[0]["w_rec"] - p["w_rec"]
+            for p in (params, larger)
+        )
+        torch.testing.assert_close(big, factor * small)
+
+
+def test_connections_are_cut_in_the_stated_number():
+    params = network(3)
+    cut, _ = perturb(params, "connection-silencing", magnitude=0.2, generators=generators(0, 1, 2))
+    assert ((cut["w_rec"] != 0).sum(dim=(1, 2)) == 320).all(), "400 synapses exist in each member"
+    kept = cut["w_rec"] != 0
+    assert torch.equal(cut["w_rec"][kept], params["w_rec"][kept])
+    assert not torch.equal(kept[0], kept[1])
+
+
+def test_units_are_silenced_in_the_stated_number_and_everywhere():
+    masks = random_lesions(40, 0.1, generators=generators(*range(50)), copies=4)
+    assert masks.shape == (200, 40)
+    assert ((masks == 0).sum(dim=1) == 4).all()
+    share = (masks == 0).double().mean(dim=0)
+    assert abs(share - 0.1).max() < 5 * (0.1 * 0.9 / 200) ** 0.5
+
+
+def test_magnitude_may_be_one_value_per_member():
+    params = network(2)
+    both, _ = perturb(params, "connection-silencing", magnitude=torch.tensor([0.0, 0.5]), generators=generators(0))
+    assert torch.equal(both["w_rec"][0], params["w_rec"][0])
+    assert int((both["w_rec"][1] != 0).sum()) == 200
+    _, overrides = perturb(params, "unit-silencing", magnitude=torch.tensor([0.0, 0.5]), generators=generators(0))
+    assert (overrides.unit_mask == 0).sum(dim=1).tolist() == [0, 20]
+
+
+@pytest.mark.parametrize("units", [40, 10, 7])
+def test_the_lesion_cuts_four_contiguous_quarters_that_tile(units):
+    params = {"w_rec": torch.randn(2, units, units, generator=torch.Generator().manual_seed(0))}
+    masks = [
+        perturb(params, "localised-lesion", magnitude=0.25, generators=generators(0), part=part)[1].unit_mask
+        for part in range(FAMILIES["localised-lesion"].parts)
+    ]
+    torch.testing.assert_close(torch.stack(masks)[:, 0], contiguous_lesions(units))
+    assert torch.equal(torch.stack(masks)[:, 1], contiguous_lesions(units))
+    assert torch.equal((1 - contiguous_lesions(units)).sum(dim=0), torch.ones(units))
+    gone = (contiguous_lesions(units) == 0).int()
+    assert (gone.diff(dim=1).abs().sum(dim=1) <= 2).all(), "each lesion is one stretch"
+
+
+def test_evaluation_families_say_what_is_replaced():
+    params = network(1)
+
+    def overrides(family):
+        return perturb(params, family, magnitude=700.0, generators=generators(0))[1]
+
+    assert overrides("input-noise") == Overrides(sigma_x=700.0)
+    assert overrides("transition-noise") == Overrides(sigma_rec=700.0)
+    assert overrides("activity-noise") == Overrides(activity=700.0)
+    assert overrides("longer-delay") == Overrides(gap=700.0)
+
+
+def test_silenced_units_written_into_the_weights_give_the_clamped_outputs():
+    params = network(1)
+    mask = silence([0, 3, 17, 38], of=40)
+    x = torch.randn(6, 12, 5, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    clamped, cut = outputs(params, x, mask=mask.double()), outputs(without_units(params, mask), x)
+    torch.testing.assert_close(clamped, cut)
+    assert not torch.allclose(cut, outputs(params, x))
+
+
+def test_lesion_matrix_is_what_is_lost():
+    def evaluate(mask):
+        first, second = (1.0, 1.0) if mask is None else (float(mask[:2].mean()), float(mask[2:].mean()))
+        return torch.tensor([[first, second], [first, 1.0]])
+
+    lost = lesion_matrix(evaluate, contiguous_lesions(4, parts=2))
+    torch.testing.assert_close(lost, torch.tensor([[[1.0, 0.0], [0.0, 1.0]], [[1.0, 0.0], [0.0, 0.0]]]))
+
+
+def test_own_names_of_the_recurrent_matrices():
+    cell = torch.nn.LSTM(3, 8)
+    own = {"weight_hh_l0": cell.weight_hh_l0.detach()[None]}
+    noisy, _ = perturb(own, "absolute-weight-noise", magnitude=0.1, generators=generators(0), weights=["weight_hh_l0"])
+    assert noisy["weight_hh_l0"].shape == (1, 32, 8)
+    assert not torch.equal(noisy["weight_hh_l0"], own["weight_hh_l0"])
+    with pytest.raises(KeyError, match="weight_hh_l0"):
+        perturb(own, "absolute-weight-noise", magnitude=0.1, generators=generators(0))
+
+
+def test_errors_name_themselves():
+    with pytest.raises(ValueError, match="did you mean 'input-noise'"):
+        family_named("input_noise")
+    with pytest.raises(ValueError, match="parts 0 to 3"):
+        perturb(network(1), "localised-lesion", magnitude=0.25, generators=generators(0), part=4)
+    with pytest.raises(ValueError, match="5 members"):
+        perturb(network(5), "unit-silencing", magnitude=0.25, generators=generators(0, 1))
+
+
+def test_there_are_nine_families_in_the_order_of_the_table():
+    kinds = {"inputs", "states", "weights", "units", "delays"}
+    assert len(FAMILIES) == 9
+    assert {family.kind for family in FAMILIES.values()} == kinds
+    assert all(list(family.magnitudes) == sorted(family.magnitudes) for family in FAMILIES.values())
