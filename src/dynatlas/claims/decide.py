@@ -1,0 +1,256 @@
+"""The engine: a pure function of a claim and a table.
+
+    rows = decide(claim, table, scale="quick")
+
+gives the row of the claim and, below it, those of its parts. `claim` is a `Claim` or a plain mapping; `table` a tidy
+frame with columns `seed`, `metric`, `value` and any condition columns, or a mapping of names to such frames.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from math import isfinite
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from dynatlas.claims.checks import parse_claims
+from dynatlas.claims.control import control_rules
+from dynatlas.claims.declaration import Claim, Control, Part, Selector, at_scale
+from dynatlas.claims.evaluate import Decision, Finding, closed_gate, evaluate, final_verdict
+from dynatlas.claims.lock import claim_hash
+from dynatlas.claims.sample import Source
+from dynatlas.claims.tables import ClaimError, Table, prepare
+from dynatlas.claims.verdicts import NOT_RUN
+from dynatlas.seeds import numpy_stream
+
+Tables = pd.DataFrame | Mapping[str, pd.DataFrame | Table]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the ledger. A compound has no effect of its own: its parts, below it, have.
+
+    `effect`, `low`, `high`, `margin` and `null` are in the units of the metric after `transform` and `statistic`;
+    `margin` is the half width of an equivalence around `target`, and the tolerance of an identity, whose `effect` is
+    its largest deviation. `p` is one-sided against the margin. `p_holm` is filled in by the ledger.
+    """
+
+    study: str
+    id: str
+    part_of: str | None
+    says: str
+    source: str | None
+    paper: str | None
+    paper_where: str | None
+    paper_scale: str | None
+    table: str | None
+    metric: str | None
+    compared: str
+    statistic: str | None
+    transform: str | None
+    test: str | None
+    null: float | None
+    margin: float | None
+    target: float | None
+    effect: float | None
+    low: float | None
+    high: float | None
+    level: float
+    n: int | None
+    p: float | None
+    p_sign_flip: float | None
+    p_holm: float | None
+    verdict: str
+    reason: str
+    control: str | None
+    control_verdict: str | None
+    control_effect: float | None
+    control_low: float | None
+    control_high: float | None
+    control_reason: str | None
+    scale: str
+    decided_by: str | None
+    claim_hash: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, with None for whatever is not a finite number."""
+        return {k: None if isinstance(v, float) and not isfinite(v) else v for k, v in asdict(self).items()}
+
+
+def decide(
+    claim: Claim | Mapping[str, Any],
+    tables: Tables,
+    *,
+    scale: str = "quick",
+    study: str = "",
+    seeds: Sequence[int] | None = None,
+    base_seed: int = 0,
+    claim_hash: str | None = None,
+) -> list[Row]:
+    """The rows of one claim: its own and, if it is a compound, one for each part.
+
+    `seeds` are those that must be there (default: all seeds of the table it reads). Raises ConfigError for a claim
+    that is no claim, ClaimError (a ValueError) for a table that cannot answer it: NaN, missing seed, unpaired rows,
+    several rows a seed, unknown metric, column or value.
+    """
+    if not isinstance(claim, Claim):
+        claim = parse_claims([claim], where="the claim")[0]
+    rows = _Rows(claim, study=study, scale=scale, hash=claim_hash)
+    if scale not in claim.scales:
+        return rows.not_run()
+    source = Source(prepare(tables), scale, seeds)
+    try:
+        own = evaluate(claim, claim.rules, source)
+        control = _control(claim, source, study, base_seed)
+        verdict, reason = final_verdict(claim, own, gate=closed_gate(claim, source), control=control)
+    except ClaimError as error:
+        raise ClaimError(f"{study + ': ' if study else ''}claim {claim.id}: {error}") from None
+    return rows.decided(own, control, verdict, reason)
+
+
+def decide_all(
+    claims: Sequence[Claim],
+    tables: Tables,
+    *,
+    scale: str = "quick",
+    study: str = "",
+    seeds: Sequence[int] | None = None,
+    base_seed: int = 0,
+    hashes: Mapping[str, str] | None = None,
+) -> list[Row]:
+    """The rows of all claims of a study, in their order; `hashes` by claim id."""
+    ready = prepare(tables)
+    rest: dict[str, Any] = {"scale": scale, "study": study, "seeds": seeds, "base_seed": base_seed}
+    return [row for one in claims for row in decide(one, ready, **rest, claim_hash=(hashes or {}).get(one.id))]
+
+
+def _control(claim: Claim, source: Source, study: str, base_seed: int) -> Decision | None:
+    if claim.control is None:
+        return None
+
+    def permutation(seed: int, n: int) -> np.ndarray:
+        return numpy_stream(base_seed, study, f"control/{claim.id}", seed).permutation(n)
+
+    try:
+        return evaluate(claim, control_rules(claim), source, permutation if claim.control.permute else None)
+    except ClaimError as error:
+        raise ClaimError(f"control: {error}") from None
+
+
+class _Rows:
+    """Writes the rows of one claim."""
+
+    def __init__(self, claim: Claim, *, study: str, scale: str, hash: str | None):
+        self.claim, self.study, self.scale = claim, study, scale
+        self.hash = hash or claim_hash(claim)
+
+    def not_run(self) -> list[Row]:
+        reason = f"tested at {', '.join(self.claim.scales)}, decided by {self.claim.decided_by or 'none of them'}"
+        return self._rows(None, None, NOT_RUN, reason)
+
+    def decided(self, own: Decision, control: Decision | None, verdict: str, reason: str) -> list[Row]:
+        return self._rows(own, control, verdict, reason)
+
+    def _rows(self, own: Decision | None, control: Decision | None, verdict: str, reason: str) -> list[Row]:
+        claim = self.claim
+        findings: Sequence[Finding | None] = own.findings if own else [None] * len(claim.rules)
+        controls: Sequence[Finding | None] = control.findings if control else [None] * len(claim.rules)
+        control_values = {
+            "control": describe_control(claim.control) if claim.control else None,
+            "control_verdict": control.verdict if control else None,
+            "control_reason": control.reason if control else None,
+        }
+        top = {"verdict": verdict, "reason": reason, "p": own.p if own else None, **control_values}
+        top["p_sign_flip"] = own.p_sign_flip if own else None
+        if not claim.compound:
+            return [self._row(claim, None, findings[0], controls[0], top)]
+        n = min((one.n for one in findings if one), default=None)
+        rows = [self._row(claim, None, None, None, {**top, "n": n, "level": claim.level})]
+        for rule, finding, other in zip(claim.rules, findings, controls, strict=True):
+            below = {} if finding else {"verdict": verdict, "reason": reason}
+            rows.append(self._row(rule, claim.id, finding, other, below))
+        return rows
+
+    def _row(
+        self, rule: Part, part_of: str | None, found: Finding | None, other: Finding | None, over: dict[str, Any]
+    ) -> Row:
+        claim = self.claim
+        hypothesis = found.hypothesis if found else None
+        margin = rule.tolerance if rule.test == "identity" else rule.margin
+        values: dict[str, Any] = {
+            "study": self.study,
+            "id": f"{part_of}.{rule.id}" if part_of else rule.id,
+            "part_of": part_of,
+            "says": rule.says,
+            "source": claim.source.where if claim.source else None,
+            "paper": claim.paper.value if claim.paper and not part_of else None,
+            "paper_where": claim.paper.where if claim.paper and not part_of else None,
+            "paper_scale": claim.paper.scale if claim.paper and not part_of else None,
+            "table": rule.table,
+            "metric": rule.metric,
+            "compared": "" if rule is claim and claim.compound else describe_terms(rule),
+            "statistic": _describe_statistic(rule),
+            "transform": rule.transform,
+            "test": rule.test,
+            "null": hypothesis.null if hypothesis else None,
+            "margin": at_scale(margin, self.scale) if found else None,
+            "target": rule.target or 0.0 if rule.test in ("equivalent", "identity") else None,
+            "effect": found.effect if found else None,
+            "low": found.low if found else None,
+            "high": found.high if found else None,
+            "level": found.level if found else claim.part_level,
+            "n": found.n if found else None,
+            "p": found.p if found else None,
+            "p_sign_flip": found.p_sign_flip if found else None,
+            "p_holm": None,
+            "verdict": found.verdict if found else None,
+            "reason": found.reason if found else "",
+            "control": None,
+            "control_verdict": None,
+            "control_effect": other.effect if other else None,
+            "control_low": other.low if other else None,
+            "control_high": other.high if other else None,
+            "control_reason": None,
+            "scale": self.scale,
+            "decided_by": claim.decided_by,
+            "claim_hash": self.hash,
+        }
+        return Row(**{**values, **over})
+
+
+def describe_terms(rule: Part) -> str:
+    """What is compared, in words: `strategy: MP − strategy: SEP`."""
+    shown = []
+    for place, term in enumerate(rule.compare.terms):
+        sign = ("−" if term.weight < 0 else "+") if place or term.weight < 0 else ""
+        weight = "" if abs(term.weight) == 1 else f"{abs(term.weight):g} × "
+        shown.append(f"{sign} {weight}{_describe(term.select)}".strip())
+    where = f" (where {_describe(rule.where)})" if rule.where else ""
+    return " ".join(shown) + where
+
+
+def _describe(selector: Selector) -> str:
+    return ", ".join(f"{name}: {value}" for name, value in selector.items()) or "all rows"
+
+
+def _describe_statistic(rule: Part) -> str | None:
+    if rule.statistic is None:
+        return None
+    kind = "spearman" if rule.statistic.spearman else "slope"
+    scale = rule.statistic.slope.scale if rule.statistic.slope else "linear"
+    return f"{kind} along {rule.statistic.pairing}" + ("" if scale == "linear" else f" ({scale})")
+
+
+def describe_control(control: Control) -> str:
+    """What the control puts in whose place, in words (its own `says`, if it has one)."""
+    if control.says:
+        return control.says
+    shown = [f"{_describe(swap.to)} in place of {_describe(swap.from_)}" for swap in control.replace]
+    shown += [f"{control.permute} permuted within each seed"] if control.permute else []
+    shown += [f"where {_describe(control.where)}"] if control.where else []
+    shown += ["other arms compared"] if control.compare else []
+    shown += [f"{name} {value}" for name in ("metric", "table") if (value := getattr(control, name))]
+    return "; ".join(shown)

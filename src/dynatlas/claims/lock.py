@@ -1,0 +1,95 @@
+"""The lock on what was fixed before looking: a hash of every claim, and a dated reason for every change.
+
+`config/claims.lock` holds `{study: {claim id: {hash, date, changes}}}`. A changed claim needs a line
+`- 2026-11-21 C3: why` in its study's README; `changes` counts the lines that were there when the lock was written.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from dynatlas.claims.declaration import Claim
+
+Lock = dict[str, dict[str, dict[str, Any]]]
+
+_LINE = re.compile(r"^- (\d{4}-\d{2}-\d{2}) ([^\s:]+): *\S", re.MULTILINE)
+
+
+class LockError(ValueError):
+    """A claim changed without a dated line that says why."""
+
+
+def claim_hash(claim: Claim, settings: Mapping[str, Any] | None = None) -> str:
+    """Sixteen hex digits over all that can change a verdict: the claim and the settings of its runs (seeds too).
+
+    Where the paper says it, and the paper's own figure, may be corrected without a new hash.
+    """
+    declared = claim.model_dump(mode="json", by_alias=True, exclude={"source", "paper"}, exclude_defaults=True)
+    text = json.dumps({"claim": declared, "settings": settings or {}}, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def changes(readme: str) -> dict[str, list[str]]:
+    """The dates of the lines `- YYYY-MM-DD <claim id>: why` of a README, by claim id."""
+    found: dict[str, list[str]] = {}
+    for date, claim in _LINE.findall(readme):
+        found.setdefault(claim, []).append(date)
+    return found
+
+
+def lock_problems(lock: Lock, hashes: Mapping[str, Mapping[str, str]], readmes: Mapping[str, str]) -> list[str]:
+    """What keeps the lock from being true, one line each; nothing if all is well.
+
+    `hashes` are those of now, `{study: {claim id: hash}}`; `readmes` the texts of the studies' READMEs.
+    """
+    problems = _unexplained(lock, hashes, readmes)
+    for study, claims in hashes.items():
+        for claim, now in claims.items():
+            entry = lock.get(study, {}).get(claim)
+            if entry is None:
+                problems.append(f"{study}: claim {claim}: not in the lock yet")
+            elif entry["hash"] != now:
+                problems.append(
+                    f"{study}: claim {claim}: not as locked on {entry['date']} ({entry['hash']}, now {now})"
+                )
+    for study, entries in lock.items():
+        for claim, entry in entries.items():
+            if claim not in hashes.get(study, {}):
+                problems.append(f"{study}: claim {claim}: locked on {entry['date']}, but it is gone")
+            elif entry["changes"] > len(changes(readmes.get(study, "")).get(claim, [])):
+                problems.append(f"{study}: claim {claim}: a line that explained a change is gone from the README")
+    return problems
+
+
+def _unexplained(lock: Lock, hashes: Mapping[str, Mapping[str, str]], readmes: Mapping[str, str]) -> list[str]:
+    """Claims that changed or went since the lock was written, without a new line in the README."""
+    problems = []
+    for study, entries in lock.items():
+        lines = changes(readmes.get(study, ""))
+        for claim, entry in entries.items():
+            same = hashes.get(study, {}).get(claim) == entry["hash"]
+            if not same and len(lines.get(claim, [])) <= entry["changes"]:
+                problems.append(
+                    f"{study}: claim {claim}: changed since {entry['date']} without a reason; "
+                    f"add the line `- YYYY-MM-DD {claim}: why` to the study's README, then write the lock anew"
+                )
+    return problems
+
+
+def update_lock(lock: Lock, hashes: Mapping[str, Mapping[str, str]], readmes: Mapping[str, str], *, today: str) -> Lock:
+    """The lock for the claims of now; raises LockError for a change that no dated line explains."""
+    problems = _unexplained(lock, hashes, readmes)
+    if problems:
+        raise LockError("\n".join(problems))
+    new: Lock = {}
+    for study in sorted(hashes):
+        lines = changes(readmes.get(study, ""))
+        for claim, now in hashes[study].items():
+            old = lock.get(study, {}).get(claim)
+            entry = {"hash": now, "date": today, "changes": len(lines.get(claim, []))}
+            new.setdefault(study, {})[claim] = old if old and old["hash"] == now else entry
+    return new

@@ -1,0 +1,179 @@
+"""From tables to one number a seed: select, reduce, transform, statistic, weighted sum; in this order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from dynatlas.claims.declaration import Part, Term, at_scale, effective
+from dynatlas.claims.intervals import Floats
+from dynatlas.claims.statistics import slope, spearman
+from dynatlas.claims.tables import ClaimError, Grid, Table, aligned, grid, reduce_grid, select
+from dynatlas.config import nearest
+
+Permutation = Callable[[int, int], np.ndarray]
+"""(seed, number of conditions) -> an order of the conditions: the wrong pairing of a control."""
+
+_SCALES: dict[str, Callable[[Floats], Floats]] = {
+    "linear": np.asarray,
+    "log": np.log,
+    "log2": np.log2,
+    "log10": np.log10,
+}
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One value a seed; `unreached` are seeds whose treatment never reached its criterion (then the values are NaN)."""
+
+    values: Floats
+    seeds: tuple[int, ...]
+    unreached: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a sample comes from: the prepared tables, the scale, the seeds that must be there."""
+
+    tables: Mapping[str, Table]
+    scale: str
+    seeds: Sequence[int] | None = None
+
+    def table(self, name: str | None) -> Table:
+        """The table that a claim names (a bare table answers whatever name)."""
+        if "" in self.tables or (name is None and len(self.tables) == 1):
+            return next(iter(self.tables.values()))
+        if name is None or name not in self.tables:
+            known = ", ".join(self.tables)
+            raise ClaimError(f"table {name!r} is not there{nearest(str(name), self.tables)} (known: {known})")
+        return self.tables[name]
+
+
+def draw_sample(rule: Part, source: Source, permutation: Permutation | None = None) -> Sample:
+    """The values of `rule`, one a seed, in the order of the seeds; for an identity its largest deviation.
+
+    `permutation` shuffles what the rule's statistic pairs, within each seed. Raises ClaimError (see `tables`), also
+    where several rows a seed are left, where a logarithm meets a value that is not positive, where a non-finite value
+    has no declared meaning, and where an exact claim has values that differ between seeds.
+    """
+    cells = [_term_grid(rule, term, source) for term in rule.compare.terms]
+    seeds = cells[0].seeds
+    for other in cells[1:]:
+        if other.seeds != seeds:
+            raise ClaimError(f"unpaired: one side has seeds {list(seeds)}, the other {list(other.seeds)}")
+    unreached = tuple(s for place, s in enumerate(seeds) if any(np.isnan(c.values[place]).any() for c in cells))
+    if unreached:
+        return Sample(np.full(len(seeds), np.nan), seeds, unreached)
+    if rule.statistic is not None:
+        cells = [
+            _statistic(rule, term, c, source, permutation) for term, c in zip(rule.compare.terms, cells, strict=True)
+        ]
+    total = _weighted_sum(rule, cells)
+    values = np.abs(total - (rule.target or 0.0)).max(axis=1) if rule.test == "identity" else total[:, 0]
+    if rule.exact and np.ptp(values) > 0:
+        raise ClaimError(f"exact: the seeds differ ({values.min()} to {values.max()}); leave `exact` out")
+    return Sample(values, seeds)
+
+
+def _weighted_sum(rule: Part, cells: Sequence[Grid]) -> Floats:
+    if rule.test != "identity":
+        for one in cells:
+            if one.values.shape[1] > 1:
+                free = ", ".join(one.free)
+                raise ClaimError(f"several rows a seed: {free} is free; fix it in `where` or `compare`, or `reduce` it")
+    terms = zip(rule.compare.terms, cells, strict=True)
+    return np.sum(
+        [term.weight * (aligned(cells[0], one) if len(cells) > 1 else one.values) for term, one in terms], axis=0
+    )
+
+
+def _term_grid(rule: Part, term: Term, source: Source) -> Grid:
+    """One term's values `(seed, condition)`, reduced and transformed; NaN only where a treatment is unreached."""
+    cells = _meaning(rule, term, _cells(rule, term, source), source)
+    cells = reduce_grid(cells, rule.reduce if term.reduce is None else term.reduce)
+    if rule.transform is None:
+        return cells
+    wrong = cells.values <= 0
+    if wrong.any():
+        seed, condition = np.argwhere(wrong)[0]
+        value = cells.values[seed, condition]
+        raise ClaimError(f"transform {rule.transform}: {value} is not positive: {cells.at(seed, condition)}")
+    return replace(cells, values=_SCALES[rule.transform](cells.values))
+
+
+def _cells(rule: Part, term: Term, source: Source, metric: str | None = None) -> Grid:
+    table = source.table(rule.table)
+    chosen = effective(rule, term)
+    name = metric or chosen.pop("metric", None)
+    chosen.pop("metric", None)
+    if not isinstance(name, str):
+        raise ClaimError(f"metric: {name!r}: a selection reads one metric (known: {', '.join(table.metrics)})")
+    seeds = None if rule.exact else (source.seeds or table.seeds)
+    try:
+        return grid(select(table.rows(name), chosen), seeds)
+    except ClaimError as error:
+        raise ClaimError(f"{table.name}, metric {name}, {chosen or 'all rows'}: {error}") from None
+
+
+def _meaning(rule: Part, term: Term, cells: Grid, source: Source) -> Grid:
+    """Non-finite values replaced by what the claim declares them to stand for."""
+    infinite = ~np.isfinite(cells.values)
+    if not infinite.any():
+        return cells
+    if rule.censored is None:
+        seed, condition = np.argwhere(infinite)[0]
+        raise ClaimError(f"a non-finite value (declare `censored` if it is a result): {cells.at(seed, condition)}")
+    if term.weight > 0 and rule.censored.treatment == "contradicts":
+        return replace(cells, values=np.where(infinite, np.nan, cells.values))
+    if rule.censored.metric is not None:
+        budget = aligned(cells, _cells(rule, term, source, rule.censored.metric))
+    else:
+        budget = np.full(cells.values.shape, at_scale(rule.censored.value, source.scale))
+    return replace(cells, values=np.where(infinite, budget, cells.values))
+
+
+def _statistic(rule: Part, term: Term, cells: Grid, source: Source, permutation: Permutation | None) -> Grid:
+    """The statistic of each seed, as a grid of one condition."""
+    assert rule.statistic is not None
+    x = _paired(rule, term, cells, source)
+    if permutation is not None:
+        x = np.stack([row[permutation(seed, len(row))] for row, seed in zip(x, cells.seeds, strict=True)])
+    values = (spearman if rule.statistic.spearman else slope)(x, cells.values)
+    if np.isnan(values).any():
+        seed = cells.seeds[int(np.argmax(np.isnan(values)))]
+        raise ClaimError(f"seed {seed}: {rule.statistic.pairing} or the metric is constant, so they have no relation")
+    return Grid(values[:, None], cells.seeds, cells.conditions.iloc[:1, :0])
+
+
+def _paired(rule: Part, term: Term, cells: Grid, source: Source) -> Floats:
+    """What the metric is paired with, `(seed, condition)`: a condition's numbers or another metric."""
+    assert rule.statistic is not None
+    if cells.values.shape[1] < 3:
+        raise ClaimError(f"{rule.statistic.pairing}: {cells.values.shape[1]} conditions; a relation needs at least 3")
+    if rule.statistic.spearman and rule.statistic.spearman.with_:
+        other = reduce_grid(
+            _cells(rule, term, source, rule.statistic.spearman.with_),
+            rule.reduce if term.reduce is None else term.reduce,
+        )
+        if not np.isfinite(other.values).all():
+            raise ClaimError(f"with {rule.statistic.spearman.with_}: a non-finite value")
+        return aligned(cells, other)
+    return _along(cells, str(rule.statistic.pairing), rule.statistic.slope.scale if rule.statistic.slope else "linear")
+
+
+def _along(cells: Grid, column: str, scale: str) -> Floats:
+    free = [name for name in cells.free if name != column]
+    if column not in cells.conditions:
+        known = [str(name) for name in cells.conditions]
+        raise ClaimError(f"along: no condition column {column!r}{nearest(column, known)} (known: {', '.join(known)})")
+    if free:
+        raise ClaimError(f"several rows a seed and {column}: {', '.join(free)} is free; fix it or `reduce` it")
+    try:
+        x = cells.conditions[column].to_numpy(dtype=float)
+    except (TypeError, ValueError):
+        raise ClaimError(f"along: {column} is not numeric") from None
+    if scale != "linear" and (x <= 0).any():
+        raise ClaimError(f"along: {column}: {x.min()} has no logarithm")
+    return np.broadcast_to(_SCALES[scale](x), cells.values.shape)
