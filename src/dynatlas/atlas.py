@@ -9,11 +9,8 @@ from typing import Any
 
 from dynatlas.config import AtlasConfig, ConfigError, load_config, load_studies, nearest, read_yaml, select
 from dynatlas.fingerprint import CodeIndex
-from dynatlas.nodes import Node
+from dynatlas.nodes import ROOT, Node
 from dynatlas.plan import Plan, claims_path, ledger_nodes
-
-ROOT = Path(__file__).resolve().parents[2]
-"""The folder of Snakefile, config and src; what is declared is read from here, whatever the working folder."""
 
 
 class Atlas:
@@ -72,12 +69,10 @@ class Atlas:
 
     def check_claims(self, study: str) -> None:
         """Hold a study's claims against the measures and metrics that it declares."""
-        from dynatlas.claims.declaration import read_claims
+        from dynatlas.claims.checks import check_claims, parse_claims
 
         spec = self.studies[study]
         path = claims_path(self.root, spec)
         shown = str(path.relative_to(self.root))
-        try:
-            read_claims(read_yaml(path), measures={name: tuple(m.metrics) for name, m in spec.measures.items()})
-        except ValueError as error:
-            raise ConfigError("\n".join(f"{shown}: {line}" for line in str(error).splitlines())) from None
+        measures = {name: tuple(measure.metrics) for name, measure in spec.measures.items()}
+        check_claims(parse_claims(read_yaml(path), shown), measures, shown)

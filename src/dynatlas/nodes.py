@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from dynatlas.fingerprint import digest
+
+ROOT = Path(__file__).resolve().parents[2]
+"""The folder of Snakefile, config and src; what is declared is read from here, whatever the working folder."""
 
 
 @dataclass(frozen=True)

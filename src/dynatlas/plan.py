@@ -256,7 +256,7 @@ class Plan:
             "claims",
             "claims",
             outputs=(f"{self._results()}/claims.json",),
-            settings={"claims": file_digest(path)},
+            settings={"file": str(shown), "digest": file_digest(path)},
             needs={table: tuple(self._parts[table]) for table in tables if table in self._parts},
             seeds=self._seeds(None, "scales"),
             code=("dynatlas.steps.claims",),
@@ -271,7 +271,7 @@ class Plan:
             "notebook",
             "notebook",
             outputs=(f"{self._results()}/notebook.html", f"{self._results()}/notebook.ipynb"),
-            settings={"source": file_digest(path)},
+            settings={"file": str(path.relative_to(self.root)), "digest": file_digest(path)},
             needs={"claims": (claims,), "figures": (figures,), **measures},
             code=("dynatlas.steps.notebook",),
         )

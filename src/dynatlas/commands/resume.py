@@ -7,8 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from dynatlas.atlas import ROOT
 from dynatlas.config import ConfigError
+from dynatlas.nodes import ROOT
 
 
 def run(options: argparse.Namespace) -> int:

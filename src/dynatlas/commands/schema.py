@@ -7,8 +7,8 @@ import json
 from pathlib import Path
 
 from dynatlas.artefacts import write_bytes
-from dynatlas.atlas import ROOT
 from dynatlas.config import AtlasConfig, ConfigError, StudySpec
+from dynatlas.nodes import ROOT
 
 
 def schemas() -> dict[str, str]:

@@ -1,0 +1,29 @@
+"""The notebook step: execute a study's narrative against its tables, figures and verdicts, and render it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from dynatlas import artefacts
+from dynatlas.nodes import ROOT, Node
+from dynatlas.site.notebook import NotebookError, render_notebook
+
+
+def run_node(node: Node) -> None:
+    """Write the executed notebook and its page; a failing one leaves what it had beside the log.
+
+    Raises ArtefactError naming study, cell and line where a cell fails, or the input that is damaged.
+    """
+    for nodes in node.needs.values():
+        for part in nodes:
+            artefacts.check_key(Path(part.outputs[0]), artefacts.provenance_of(Path(part.outputs[0])), part.key)
+    source = (ROOT / str(node.settings["file"])).read_text(encoding="utf-8")
+    parameters = {"study": node.study, "scale": node.scale, "root": "."}
+    try:
+        notebook, page = render_notebook(source, parameters=parameters, cwd=Path.cwd())
+    except NotebookError as error:
+        partial = Path("logs", node.scale, node.study, "notebook-partial.ipynb")
+        artefacts.write_bytes(partial, error.partial)
+        raise artefacts.ArtefactError(f"{error}; what was executed is kept in {partial}") from error
+    artefacts.write_bytes(Path(node.outputs[0]), page)
+    artefacts.write_bytes(Path(node.outputs[1]), notebook)

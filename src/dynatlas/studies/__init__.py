@@ -1,0 +1,1 @@
+"""One package a paper. A study imports wings, never another study."""

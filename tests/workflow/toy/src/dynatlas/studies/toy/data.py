@@ -1,0 +1,11 @@
+"""Noisy points on a line."""
+
+import numpy as np
+
+from dynatlas.jobs import Job
+
+
+def draw_points(job: Job, *, count: int) -> dict[str, np.ndarray]:
+    """x and y, each (seed, point)."""
+    draws = np.stack([job.rng("points", seed).normal(size=(2, count)) for seed in job.seeds])
+    return {"x": draws[:, 0], "y": 2 * draws[:, 0] + 0.1 * draws[:, 1]}

@@ -1,0 +1,17 @@
+"""Gradient descent on the slope of a line."""
+
+import numpy as np
+from dynatlas.instruments.slope import descend
+
+from dynatlas.jobs import Job, Run
+
+
+def train_lines(job: Job, *, points: Run, rate: float, steps: int) -> dict[str, np.ndarray]:
+    """Slope (seed,) after `steps` steps."""
+    x, y = points["x"].numpy(), points["y"].numpy()
+    return {"slope": descend(x, y, rate=rate, steps=steps)}
+
+
+def train_biases(job: Job, *, points: Run) -> dict[str, np.ndarray]:
+    """Mean target (seed,)."""
+    return {"bias": points["y"].numpy().mean(axis=1)}
