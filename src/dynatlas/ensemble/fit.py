@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from dynatlas.ensemble.checkpoint import Stream, describe, load, save
+from dynatlas.ensemble.memory import keep_freed_memory
 from dynatlas.ensemble.optimisers import Optimiser, PerMember, per_member
 from dynatlas.ensemble.parameters import Layout, Params
 from dynatlas.ensemble.schedules import Constant, Every, Occasion, Schedule
@@ -84,6 +85,7 @@ def fit(
 
     Raises ValueError for trees, steps or settings whose shapes do not fit, and for a loss that is not (member,).
     """
+    keep_freed_memory()
     trained = {key: parameters[key].detach() for key in (parameters if trainable is None else trainable)}
     fixed = {key: value.detach() for key, value in parameters.items() if key not in trained}
     layout = Layout.of(trained)

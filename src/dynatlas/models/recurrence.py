@@ -1,4 +1,6 @@
-"""The recurrence of a rate RNN with a hand-written backward pass: one matrix product a step, weight gradients in one.
+"""The matrix products of a rate RNN with hand-written backward passes.
+
+The recurrence takes one product a step, and one for each weight gradient:
 
     h_t = d_t + r_{t-1} W + xi_t,    r_t = (1 - a) r_{t-1} + a phi(h_t)
 
@@ -46,7 +48,9 @@ class Recurrence(torch.autograd.Function):
     ) -> Tensor:
         """x (E, T, B, i), w_in (E, i, n), w_rec (E, n, n), b (E, n), state0 (E, B, n)."""
         members, steps, trials, _ = x.shape
-        drive = torch.bmm(x.flatten(1, 2), w_in) if b is None else torch.baddbmm(b[:, None], x.flatten(1, 2), w_in)
+        if b is not None:  # one more input, always 1: cheaper than adding b to every state and summing its gradient
+            x, w_in = torch.cat([x, x.new_ones(1).expand_as(x[..., :1])], -1), torch.cat([w_in, b[:, None]], 1)
+        drive = torch.bmm(x.flatten(1, 2), w_in)
         states = drive.view(members, steps, trials, -1)  # each step's drive gives way to that step's state
         rates = states if alpha == 1 else torch.empty_like(states)
         argument = torch.empty_like(state0)
@@ -72,17 +76,21 @@ class Recurrence(torch.autograd.Function):
         x, w_in, w_rec, state0, states, rates = ctx.saved_tensors
         rates = states if rates is None else rates
         arguments, first = _through_time(from_above, w_rec, rates, ctx.alpha, ctx.activation)
-        flat = arguments.flatten(1, 2)
         needs_x, needs_in, needs_rec, needs_b, needs_state0 = ctx.needs_input_grad[:5]
-        grad_rec = None
+        n_in = x.shape[-1] - int(ctx.has_bias)
+        grad_x = grad_rec = grad_in = None
+        if needs_x:
+            grad_x = torch.bmm(arguments.flatten(1, 2), w_in[:, :n_in].transpose(1, 2)).view(*x.shape[:-1], n_in)
+        if needs_in or needs_b:
+            grad_in = _outer(x, arguments)
         if needs_rec:
             grad_rec = _outer(states[:, :-1], arguments[:, 1:])
             grad_rec.baddbmm_(state0.transpose(1, 2), arguments[:, 0])
         return (
-            torch.bmm(flat, w_in.transpose(1, 2)).view(x.shape) if needs_x else None,
-            _outer(x, arguments) if needs_in else None,
+            grad_x,
+            grad_in[:, :n_in] if grad_in is not None and needs_in else None,
             grad_rec,
-            flat.sum(1) if ctx.has_bias and needs_b else None,
+            grad_in[:, n_in] if grad_in is not None and needs_b else None,
             first if needs_state0 else None,
             None,
             None,
@@ -96,13 +104,43 @@ def _through_time(
     """Gradients with respect to every h_t, (E, T, B, n), and to the state before the first step, (E, B, n)."""
     back = w_rec.transpose(1, 2)
     arguments = torch.empty_like(rates)
-    total = torch.empty_like(rates[:, 0], memory_format=torch.contiguous_format)
-    total.zero_()
+    total = from_above[:, -1].clone(memory_format=torch.contiguous_format)
     for t in range(rates.shape[1] - 1, -1, -1):
-        total.add_(from_above[:, t])
         activation.backward(total, rates[:, t], arguments[:, t])
-        if alpha != 1:
+        above = from_above[:, t - 1] if t > 0 else torch.zeros_like(total)
+        if alpha == 1:
+            total.copy_(above)
+        else:
             arguments[:, t].mul_(alpha)
-        total.mul_(1 - alpha) if alpha != 1 else total.zero_()
+            total.mul_(1 - alpha).add_(above)
         total.baddbmm_(arguments[:, t], back)
     return arguments, total
+
+
+class Readout(torch.autograd.Function):
+    """S W for many rows of S (E, m, n) and few columns of W (E, n, o), as the transposed product: some 5 times faster.
+
+    Differentiable any number of times, and under torch.func.
+    """
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(states: Tensor, w_out: Tensor) -> Tensor:
+        """(E, m, n), (E, n, o) -> (E, m, o)."""
+        return torch.bmm(w_out.transpose(1, 2).contiguous(), states.transpose(1, 2)).transpose(1, 2).contiguous()
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
+        """Keep the inputs."""
+        ctx.save_for_backward(*inputs)
+
+    @staticmethod
+    def backward(ctx: Any, from_above: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        """Gradients with respect to states and w_out."""
+        states, w_out = ctx.saved_tensors
+        needs_states, needs_out = ctx.needs_input_grad
+        return (
+            torch.bmm(from_above, w_out.transpose(1, 2)) if needs_states else None,
+            torch.bmm(from_above.transpose(1, 2), states).transpose(1, 2) if needs_out else None,
+        )

@@ -19,7 +19,7 @@ from torch import Tensor
 from dynatlas.models.activations import activation_named
 from dynatlas.models.initial import draw
 from dynatlas.models.noise import StepNoise
-from dynatlas.models.recurrence import Recurrence
+from dynatlas.models.recurrence import Readout, Recurrence
 
 Params = dict[str, Tensor]
 Leak = Literal["outside", "inside"]
@@ -182,10 +182,9 @@ def states_at(
 def readout(params: Mapping[str, Tensor], states: Tensor) -> Tensor:
     """Linear outputs r W_out + b_out, (E, ..., n) -> (E, ..., n_out)."""
     flat = states.reshape(states.shape[0], -1, states.shape[-1])
-    bias = params.get("b_out")
-    w_out = params["w_out"]
-    out = torch.bmm(flat, w_out) if bias is None else torch.baddbmm(bias[:, None], flat, w_out)
-    return out.view(*states.shape[:-1], w_out.shape[-1])
+    out: Tensor = Readout.apply(flat, params["w_out"])
+    out = out + params["b_out"][:, None] if "b_out" in params else out
+    return out.view(*states.shape[:-1], out.shape[-1])
 
 
 def step(
