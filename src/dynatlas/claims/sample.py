@@ -153,14 +153,22 @@ def _paired(rule: Part, term: Term, cells: Grid, source: Source) -> Floats:
     if cells.values.shape[1] < 3:
         raise ClaimError(f"{rule.statistic.pairing}: {cells.values.shape[1]} conditions; a relation needs at least 3")
     if rule.statistic.spearman and rule.statistic.spearman.with_:
-        other = reduce_grid(
-            _cells(rule, term, source, rule.statistic.spearman.with_),
-            rule.reduce if term.reduce is None else term.reduce,
-        )
-        if not np.isfinite(other.values).all():
-            raise ClaimError(f"with {rule.statistic.spearman.with_}: a non-finite value")
-        return aligned(cells, other)
+        return aligned(cells, _other_metric(rule, term, source, rule.statistic.spearman.with_))
     return _along(cells, str(rule.statistic.pairing), rule.statistic.slope.scale if rule.statistic.slope else "linear")
+
+
+def _other_metric(rule: Part, term: Term, source: Source, metric: str) -> Grid:
+    """The metric of a correlation on the same selection; conditions that its rows do not have are left out."""
+    rows = source.table(rule.table).rows(metric)
+    has = [str(column) for column in rows if not rows[column].isna().all()]
+    chosen = {name: value for name, value in effective(rule, term).items() if name in has and name != "metric"}
+    bare = rule.model_copy(update={"metric": metric, "where": {}})
+    cells = _cells(bare, term.model_copy(update={"select": chosen}), source)
+    reduce = rule.reduce if term.reduce is None else term.reduce
+    if not np.isfinite(cells.values).all():
+        seed, condition = np.argwhere(~np.isfinite(cells.values))[0]
+        raise ClaimError(f"with {metric}: a non-finite value: {cells.at(seed, condition)}")
+    return reduce_grid(cells, {name: how for name, how in reduce.items() if name in has})
 
 
 def _along(cells: Grid, column: str, scale: str) -> Floats:
