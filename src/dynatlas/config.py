@@ -10,13 +10,13 @@ import difflib
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, field_validator
 
-SCALES = ("smoke", "quick", "standard", "paper")
 Scale = Literal["smoke", "quick", "standard", "paper"]
+SCALES: tuple[Scale, ...] = get_args(Scale)
 
 
 class ConfigError(Exception):

@@ -49,7 +49,7 @@ class Plan:
             raise ConfigError(
                 f"{self.where}: scales: no block for {self.scale!r} (there are: {', '.join(spec.scales)})"
             )
-        self.numbers = spec.scales[self.scale]  # type: ignore[index]
+        self.numbers = spec.scales[self.scale]
         self.nodes: dict[tuple[str, str], Node] = {}
         self._parts: dict[str, list[Node]] = {}
         self._build()
