@@ -7,14 +7,19 @@ import json
 from pathlib import Path
 
 from dynatlas.artefacts import write_bytes
-from dynatlas.config import AtlasConfig, ConfigError, StudySpec
+from dynatlas.claims.declaration import Claim
+from dynatlas.config import AtlasConfig, ConfigError, Strict, StudySpec
 from dynatlas.nodes import ROOT
+
+
+class ClaimsFile(Strict):
+    """src/dynatlas/studies/<study>/claims.yaml: the statements of one paper, as data."""
+
+    claims: list[Claim]
 
 
 def schemas() -> dict[str, str]:
     """File name to content, for every yaml file that a user writes."""
-    from dynatlas.claims.declaration import ClaimsFile
-
     models = {"config": AtlasConfig, "study": StudySpec, "claims": ClaimsFile}
     return {
         f"{name}.schema.json": json.dumps(model.model_json_schema(by_alias=True), indent=1) + "\n"
