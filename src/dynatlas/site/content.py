@@ -1,0 +1,62 @@
+"""What goes into a page: plain data, so that a page is a function of its content alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Ancestor:
+    """A node that a figure comes from, or the figure itself."""
+
+    name: str
+    step: str
+    """data, train, measure or figures."""
+    needs: tuple[str, ...] = ()
+    """Names of the nodes it reads."""
+    about: str = ""
+    """One line; shown where a pointer rests on the node."""
+
+
+@dataclass(frozen=True)
+class FigureEntry:
+    """One figure of a study, with all that its place on the page says."""
+
+    name: str
+    title: str
+    caption: str
+    """Markdown."""
+    png: bytes
+    ancestry: Sequence[Ancestor]
+    command: str
+    """What remakes the figure."""
+
+
+@dataclass(frozen=True)
+class StudyPage:
+    """Everything on a study's page."""
+
+    study: str
+    scale: str
+    paper: Mapping[str, Any]
+    """title, authors, year, and where known arxiv, doi, venue."""
+    rows: Sequence[Mapping[str, Any]]
+    """The rows of the study's own claims.json."""
+    figures: Sequence[FigureEntry]
+    readme: str
+    """Markdown."""
+    notebook_href: str
+    command: str
+    """What remakes the whole study."""
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class StudyLink:
+    """What the index says about a study besides its claims."""
+
+    study: str
+    title: str
+    href: str

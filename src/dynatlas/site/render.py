@@ -1,0 +1,158 @@
+"""The pages themselves: the index over the whole ledger, and one page for each study."""
+
+from __future__ import annotations
+
+import json
+from base64 import b64encode
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from dynatlas.claims.ledger import summarise
+from dynatlas.claims.verdicts import VERDICTS
+from dynatlas.site.ancestry import ancestry_svg
+from dynatlas.site.content import StudyLink, StudyPage
+from dynatlas.site.forest import forest_svg, interval_text, number
+from dynatlas.site.markdown import render_markdown
+from dynatlas.site.pages import render_template
+from dynatlas.site.shapes import icon
+
+Row = Mapping[str, Any]
+
+MEANING = {
+    "reproduced": "the interval lies wholly beyond the margin, on the stated side",
+    "direction": "the effect exists, but may be smaller than the margin",
+    "inconclusive": "too little data, or the control came out too",
+    "contradicted": "the interval excludes what is claimed",
+    "reported": "effect and interval, without a verdict",
+    "not run": "this scale does not test it",
+}
+
+
+def render_index(ledger: Mapping[str, Any], studies: Sequence[StudyLink]) -> str:
+    """The ledger as a forest plot over all studies.
+
+    Args:
+        ledger: content of ledger.json (`rows`, `provenance`, `sha256`).
+        studies: in the order in which they are shown; a study without a row is listed too.
+    """
+    rows = ledger["rows"]
+    return render_template(
+        "index.html",
+        summary=summarise(rows, [link.study for link in studies]),
+        links=[{"link": link, "tally": _tally(_of_study(rows, link.study))} for link in studies],
+        claims=claim_views(rows),
+        scale=rows[0]["scale"] if rows else ledger["provenance"].get("scale", ""),
+        verdicts=MEANING,
+        icons={verdict: icon(verdict) for verdict in VERDICTS},
+        provenance=_facts({**ledger["provenance"], "sha256": ledger["sha256"]}),
+    )
+
+
+def render_study(page: StudyPage, *, index_href: str = "index.html") -> str:
+    """A study's own page; it reads nothing but its own claims, figures and texts."""
+    figures = [
+        {
+            "entry": figure,
+            "png": b64encode(figure.png).decode(),
+            "caption": render_markdown(figure.caption),
+            "ancestry": ancestry_svg(figure.ancestry),
+        }
+        for figure in page.figures
+    ]
+    return render_template(
+        "study.html",
+        page=page,
+        index_href=index_href,
+        summary=summarise(page.rows),
+        claims=claim_views(page.rows),
+        figures=figures,
+        readme=render_markdown(page.readme, shift=2),
+        verdicts=MEANING,
+        icons={verdict: icon(verdict) for verdict in VERDICTS},
+        provenance=_facts(page.provenance),
+    )
+
+
+def render_claim_table(rows: Sequence[Row]) -> str:
+    """The claims alone, as a fragment for a notebook, with the style it needs."""
+    return render_template("claim_table.html", claims=claim_views(rows))
+
+
+def claim_views(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """Each claim with its parts, all of it as the templates show it, in the order of the ledger."""
+    views: list[dict[str, Any]] = []
+    for row in rows:
+        if row["part_of"] is None:
+            views.append({**_view(row), "parts": []})
+        else:
+            views[-1]["parts"].append(_view(row))
+    return views
+
+
+def _view(row: Row) -> dict[str, Any]:
+    return {
+        "row": row,
+        "anchor": f"{row['study']}-{row['id']}",
+        "kind": str(row["verdict"]).replace(" ", "-"),
+        "icon": icon(row["verdict"]),
+        "plot": forest_svg(row),
+        "effect": interval_text(row),
+        "control": interval_text(row, "control_"),
+        "rule": _rule(row),
+        "facts": _claim_facts(row),
+    }
+
+
+def _rule(row: Row) -> str:
+    """`accuracy, greater 0.1`, `accuracy, equivalent 0.05 of 1`; a compound has its kind alone."""
+    kind = (row["test"] or "").replace("_", " ")
+    if row["margin"] is not None:
+        kind += f" {number(row['margin'])}" + (f" of {number(row['target'])}" if row["target"] else "")
+    alone = row["effect"] is None and row["part_of"] is None
+    return kind if alone else ", ".join(filter(None, [_measured(row), kind]))
+
+
+def _measured(row: Row) -> str:
+    """The metric with whatever was done to it: `log10 updates`, `spearman along size of loss`."""
+    metric = row["metric"] or ""
+    metric = f"{row['transform']} {metric}" if row["transform"] else metric
+    return f"{row['statistic']} of {metric}" if row["statistic"] else metric
+
+
+def _claim_facts(row: Row) -> list[tuple[str, str]]:
+    """What stands under a claim's details: only what there is."""
+    paper = [row["paper"], row["paper_where"] and f"({row['paper_where']})"]
+    facts = {
+        "in the paper": row["source"],
+        "the paper's value": " ".join(filter(None, paper)),
+        "compared": row["compared"],
+        "test": _rule(row),
+        "seeds": None if row["n"] is None else str(row["n"]),
+        "level": None if row["effect"] is None else f"{row['level']:.4g}",
+        "p against margin": number(row["p"]),
+        "p, sign flip": number(row["p_sign_flip"]),
+        "p, Holm": number(row["p_holm"]),
+        "control": row["control"],
+        "control's verdict": " · ".join(filter(None, [row["control_verdict"], row["control_reason"]])),
+        "decided by": row["decided_by"],
+        "claim's hash": row["claim_hash"][:16],
+    }
+    return [(name, value) for name, value in facts.items() if value]
+
+
+def _of_study(rows: Sequence[Row], study: str) -> list[Row]:
+    return [row for row in rows if row["study"] == study and row["part_of"] is None]
+
+
+def _tally(rows: Sequence[Row]) -> list[tuple[str, str, int]]:
+    """(verdict, its icon, how many) for every verdict that occurs."""
+    counts = {verdict: sum(row["verdict"] == verdict for row in rows) for verdict in VERDICTS}
+    return [(verdict, icon(verdict), count) for verdict, count in counts.items() if count]
+
+
+def _facts(provenance: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Provenance as rows of two cells; nested values as JSON."""
+    return [
+        (name, value if isinstance(value, str) else json.dumps(value, sort_keys=True, ensure_ascii=False))
+        for name, value in provenance.items()
+    ]

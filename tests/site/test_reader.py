@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from dynatlas import artefacts
+from dynatlas.site.notebook import render_notebook
+from dynatlas.site.reader import open_study
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory, page):
+    root = tmp_path_factory.mktemp("atlas")
+    results = root / "results" / "quick" / "task-primitives"
+    artefacts.write_json(results / "claims.json", {"key": "k"}, {"rows": list(page.rows)})
+    frame = pd.DataFrame({"seed": [100, 101], "metric": "accuracy", "value": [0.5, 0.25]})
+    artefacts.write_table(results / "tables" / "accuracy.parquet", {}, frame)
+    for arm in ("MP", "SEP"):
+        artefacts.write_table(results / "tables" / f"drop@arm={arm}.parquet", {}, frame.assign(arm=arm))
+    pictures = root / "figures" / "quick" / "task-primitives"
+    files = {"multitask.png": page.figures[0].png, "multitask.pdf": b"%PDF"}
+    artefacts.write_files(pictures, results / "figures.json", provenance={}, files=files)
+    return root
+
+
+@pytest.fixture
+def study(root):
+    return open_study("task-primitives", "quick", root)
+
+
+def test_claims_are_the_ledgers_rows(study, page):
+    claims = study.claims()
+    assert list(claims.index) == [row["id"] for row in page.rows]
+    assert claims.loc["C1", "verdict"] == "reproduced"
+
+
+def test_tables_whole_and_in_parts(study):
+    assert study.table("accuracy")["value"].tolist() == [0.5, 0.25]
+    assert study.table("drop")["arm"].tolist() == ["MP", "MP", "SEP", "SEP"]
+
+
+def test_figure_shows_the_picture(study):
+    assert 'src="data:image/png;base64,iVBOR' in study.figure("multitask")._repr_html_()
+
+
+@pytest.mark.parametrize(
+    ("ask", "message"),
+    [
+        (lambda study: study.table("acuracy"), "no table 'acuracy' at scale quick; did you mean 'accuracy'?"),
+        (lambda study: study.figure("multitsk"), "no figure 'multitsk' at scale quick; did you mean 'multitask'?"),
+    ],
+)
+def test_an_unknown_name_is_answered_with_the_nearest(study, ask, message):
+    with pytest.raises(KeyError) as caught:
+        ask(study)
+    assert message in str(caught.value)
+
+
+def test_a_study_that_was_not_made_says_how_to_make_it(root):
+    with pytest.raises(artefacts.ArtefactError, match="snakemake --config scale=paper task-primitives"):
+        open_study("task-primitives", "paper", root)
+
+
+def test_a_damaged_figure_is_refused(study, root):
+    path = root / "figures" / "quick" / "task-primitives" / "multitask.png"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-1])
+    try:
+        with pytest.raises(artefacts.ArtefactError, match="damaged"):
+            study.figure("multitask")
+    finally:
+        path.write_bytes(whole)
+
+
+def test_in_a_notebook(root):
+    source = (
+        '# %% tags=["parameters"]\nstudy = ""\nscale = ""\nroot = "."\n\n# %%\n'
+        "from dynatlas.site.reader import open_study\n\nresults = open_study(study, scale, root)\nresults.claim_table()\n"
+        '\n# %%\nresults.figure("multitask")\n'
+    )
+    parameters = {"study": "task-primitives", "scale": "quick"}
+    _, html = render_notebook(source, parameters=parameters, cwd=root)
+    page = html.decode()
+    assert page.count('class="forest"') == 11
+    assert 'alt="figure multitask"' in page
+    assert "&lt;of separate networks&gt;" in page
