@@ -277,8 +277,12 @@ class Plan:
         )
 
     def _page_node(self, claims: Node, figures: Node, notebook: Node) -> Node:
+        readme = study_folder(self.root, self.spec) / "README.md"
+        if not readme.exists():
+            raise ConfigError(f"{self.where}: the study has no {readme.relative_to(self.root)}")
         texts = {
-            "readme": file_digest(study_folder(self.root, self.spec) / "README.md"),
+            "readme": {"file": str(readme.relative_to(self.root)), "digest": file_digest(readme)},
+            "libraries": self.versions,
             "paper": self.spec.paper.model_dump(),
             "figures": {name: [spec.title, spec.caption] for name, spec in self.spec.figures.items()},
             "templates": digest(file_digest(path) for path in _templates(self.root)),
