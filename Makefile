@@ -18,7 +18,7 @@ export PIP_NO_WARN_SCRIPT_LOCATION := 1
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: atlas env test coverage check format bench lock report clean
+.PHONY: atlas env test coverage check format bench lock readme report clean
 
 atlas: $(READY)
 	$(BIN)/python -m snakemake $(SNAKEMAKE_ARGS)
@@ -59,6 +59,9 @@ format: $(READY)
 
 bench: $(READY)
 	$(BIN)/python benchmarks/run_all.py
+
+readme: atlas
+	$(BIN)/python workflow/refresh_readme.py
 
 report: $(READY)
 	$(BIN)/python -m snakemake --report report.zip
