@@ -1,0 +1,176 @@
+"""Copies of the repository with a made-up study in the place of the real ones, and the real engine on them."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+TOY = ROOT / "tests" / "workflow" / "toy"
+LEAVE_OUT = shutil.ignore_patterns("__pycache__", "*.egg-info", ".*.swp")
+
+
+def copy_of_repository(target: Path, *, study: Path = TOY) -> Path:
+    """What the engine needs of this repository, with the studies replaced by the one in `study`."""
+    for folder in ("workflow", "profiles", "config", "src"):
+        shutil.copytree(ROOT / folder, target / folder, ignore=LEAVE_OUT)
+    for file in ("Snakefile", "environment.yml"):
+        shutil.copy2(ROOT / file, target / file)
+    for path in (target / "config" / "studies").glob("*.yaml"):
+        path.unlink()
+    for path in (target / "src" / "dynatlas" / "studies").glob("[a-z]*/"):
+        shutil.rmtree(path)
+    for path in (target / "workflow" / "notebooks").glob("*.py"):
+        path.unlink()
+    shutil.copytree(study, target, dirs_exist_ok=True)
+    return target
+
+
+@dataclass
+class Engine:
+    """The engine in a folder."""
+
+    folder: Path
+
+    def environment(self, **extra: str) -> dict[str, str]:
+        kept = {name: os.environ[name] for name in ("HOME", "LANG", "TMPDIR") if name in os.environ}
+        cache = str(self.folder / ".cache")
+        return {**kept, "PATH": "/usr/bin:/bin", "XDG_CACHE_HOME": cache, "MPLCONFIGDIR": cache, **extra}
+
+    def start(self, *arguments: str, before: tuple[str, ...] = (), **environment: str) -> subprocess.Popen[str]:
+        """`python -m ARGUMENTS` with this folder's own code, no environment activated, in a session of its own."""
+        return subprocess.Popen(
+            [*before, sys.executable, "-m", *arguments],
+            cwd=self.folder,
+            env=self.environment(PYTHONPATH=str(self.folder / "src"), **environment),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    def run(self, *arguments: str, **kept: object) -> subprocess.CompletedProcess[str]:
+        """As `start`, to the end."""
+        process = self.start(*arguments, **kept)  # type: ignore[arg-type]
+        out, err = process.communicate()
+        return subprocess.CompletedProcess(arguments, process.returncode, out, err)
+
+    def snakemake(self, *arguments: str, **kept: object) -> subprocess.CompletedProcess[str]:
+        """`snakemake ARGUMENTS`, called by its full path."""
+        return self.run("snakemake", *arguments, **kept)
+
+    def dynatlas(self, *arguments: str, **kept: object) -> subprocess.CompletedProcess[str]:
+        """`dynatlas ARGUMENTS` with this folder's own code."""
+        return self.run("dynatlas", *arguments, **kept)
+
+    def make(self, *arguments: str, **kept: object) -> str:
+        """Run to the end; what was printed. Fails the test with the engine's own words."""
+        done = self.snakemake(*arguments, "--cores", "2", **kept)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    def planned(self, *arguments: str) -> set[str]:
+        """The rules' jobs that a dry run would run, as `rule` or `rule:node`."""
+        done = self.snakemake(*arguments, "--dry-run")
+        assert done.returncode == 0, done.stdout + done.stderr
+        return _jobs(done.stdout + done.stderr)
+
+    def replace(self, path: str, old: str, new: str) -> None:
+        """Edit a file; `old` must be there exactly once."""
+        text = (self.folder / path).read_text()
+        assert text.count(old) == 1, f"{old!r} stands {text.count(old)} times in {path}"
+        (self.folder / path).write_text(text.replace(old, new))
+
+    def artefacts(self, *patterns: str, scale: str = "quick") -> dict[str, bytes]:
+        """The bytes of everything sealed under results/, by path (default: runs, tables, verdicts)."""
+        chosen = patterns or ("*/data/*", "*/runs/*", "*/tables/*", "*/claims.json", "ledger.*")
+        results = self.folder / "results" / scale
+        return {str(path.relative_to(results)): path.read_bytes() for one in chosen for path in results.glob(one)}
+
+
+def _jobs(printed: str) -> set[str]:
+    """`rule X:` blocks of a dry run, with the node that their wildcards name."""
+    jobs: set[str] = set()
+    rule = ""
+    for line in printed.splitlines():
+        if line.startswith("rule "):
+            rule = line.split()[1].rstrip(":")
+            jobs.add(rule)
+        elif line.startswith("localrule "):
+            rule = ""
+        elif rule and line.strip().startswith("wildcards:") and "node=" in line:
+            jobs.discard(rule)
+            jobs.add(f"{rule}:{line.split('node=')[1].split(',')[0].strip()}")
+    return jobs
+
+
+@contextmanager
+def _alone(lock: Path) -> Iterator[None]:
+    """One process at a time; the test workers are several."""
+    with lock.open("w") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        yield
+
+
+def _once(tmp_path_factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
+    """A folder that all test workers share; whoever comes first makes it."""
+    base = tmp_path_factory.getbasetemp()
+    base = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    folder = base / name
+    with _alone(base / f"{name}.lock"):
+        if not (base / f"{name}.done").exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            make(folder)
+            (base / f"{name}.done").touch()
+    return folder
+
+
+@pytest.fixture(scope="session")
+def once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[Path], object]], Path]:
+    """`once(name, make)`: the folder `name`, made by `make(folder)` in one test worker, shared by all."""
+    return lambda name, make: _once(tmp_path_factory, name, make)
+
+
+@pytest.fixture(scope="session")
+def copy_repository() -> Callable[..., Path]:
+    """`copy_repository(target, study=folder)`: what the engine needs, with one made-up study (default: the toy)."""
+    return copy_of_repository
+
+
+@pytest.fixture(scope="session")
+def engine_in() -> Callable[[Path], Engine]:
+    """`engine_in(folder)`: the engine in that folder."""
+    return Engine
+
+
+@pytest.fixture(scope="session")
+def made(once: Callable[[str, Callable[[Path], object]], Path]) -> Path:
+    """A copy in which the toy atlas was made once, at scale quick. Shared: not to be changed."""
+    return once("made", lambda folder: Engine(copy_of_repository(folder)).make(*TARGETS))
+
+
+@pytest.fixture
+def engine(made: Path, tmp_path: Path) -> Engine:
+    """A fresh copy of the made atlas, time stamps and the engine's records included."""
+    folder = tmp_path / "atlas"
+    shutil.copytree(made, folder, symlinks=True)
+    return Engine(folder)
+
+
+@pytest.fixture
+def bare(tmp_path: Path) -> Engine:
+    """A fresh copy in which nothing is made."""
+    return Engine(copy_of_repository(tmp_path / "atlas"))
+
+
+TARGETS = ("ledger", "notebooks", "results/quick/toy/figures.json")
