@@ -1,0 +1,252 @@
+"""Dimension estimators against their formulas, worked out by hand or slowly, and against scikit-dimension."""
+
+from __future__ import annotations
+
+import math
+import warnings
+
+import pytest
+import torch
+
+from dynatlas.instruments.dimension import (
+    count_duplicates,
+    effective_rank,
+    local_participation_ratio,
+    mle_dimension,
+    participation_ratio,
+    scale_curve,
+    twonn_dimension,
+)
+from dynatlas.instruments.dimension_profile import dimension_profile
+from dynatlas.instruments.neighbours import knn_distances, nearest_neighbours
+
+
+def normal(*shape, seed=0):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def tensor(*values):
+    return torch.tensor(values, dtype=torch.float64)
+
+
+def crosses(*lengths):
+    """Points at plus and minus `length` on each axis: their covariance is diagonal, with entries length^2."""
+    axes = torch.diag(tensor(*lengths))
+    return torch.cat([axes, -axes])
+
+
+@pytest.mark.parametrize("lengths", [(1.0, 1.0, 1.0), (3.0, 2.0, 1.0, 0.5), (1.0, 0.0)])
+def test_participation_ratio_of_a_known_covariance(lengths):
+    variance = [length**2 for length in lengths]
+    wanted = sum(variance) ** 2 / sum(v**2 for v in variance)
+    assert float(participation_ratio(crosses(*lengths))) == pytest.approx(wanted, rel=1e-13)
+    wide = torch.nn.functional.pad(crosses(*lengths), (0, 40))
+    assert float(participation_ratio(wide)) == pytest.approx(wanted, rel=1e-13)
+
+
+def test_participation_ratio_equals_that_of_the_eigenvalues():
+    points = normal(3, 80, 12) * torch.linspace(0.1, 2, 12, dtype=torch.float64) + 5
+    values = torch.linalg.eigvalsh(torch.stack([torch.cov(cloud.T) for cloud in points]))
+    torch.testing.assert_close(participation_ratio(points), values.sum(-1) ** 2 / values.square().sum(-1))
+
+
+def pareto_distances(d, n, *, shuffled=True):
+    """r_1, r_2 whose log ratios are the exact quantiles of an exponential law with rate d."""
+    log_mu = -torch.log1p(-torch.arange(1, n + 1, dtype=torch.float64) / n) / d
+    log_mu[-1] = 10.0
+    order = torch.randperm(n, generator=torch.Generator().manual_seed(0)) if shuffled else torch.arange(n)
+    first = 1 + torch.rand(n, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    return torch.stack([first, first * log_mu[order].exp()], dim=-1)
+
+
+@pytest.mark.parametrize("d", [0.5, 3.0, 17.0])
+@pytest.mark.parametrize("discard", [0.1, 0.4])
+def test_twonn_reads_the_rate_off_exact_quantiles(d, discard):
+    assert float(twonn_dimension(pareto_distances(d, 50), discard)) == pytest.approx(d, rel=1e-10)
+
+
+def test_twonn_by_likelihood_on_four_points():
+    mu = tensor(1.5, 4.0, 2.0, 3.0)
+    distances = torch.stack([torch.ones(4, dtype=torch.float64), mu], dim=-1)
+    everything = 3 / float(mu.log().sum())
+    assert float(twonn_dimension(distances, 0.0, method="mle")) == pytest.approx(everything)
+    censored = 1 / (math.log(1.5) + math.log(2.0) + 2 * math.log(2.0))
+    assert float(twonn_dimension(distances, 0.5, method="mle")) == pytest.approx(censored)
+
+
+def test_twonn_by_likelihood_is_unbiased_under_censoring():
+    log_mu = torch.empty(20_000, 12, dtype=torch.float64).exponential_(4.0, generator=torch.Generator().manual_seed(0))
+    distances = torch.stack([torch.ones_like(log_mu), log_mu.exp()], dim=-1)
+    for discard in (0.0, 0.25):
+        found = twonn_dimension(distances, discard, method="mle")
+        assert abs(float(found.mean()) - 4.0) < 4 * float(found.std()) / 20_000**0.5
+
+
+def test_duplicates_are_dropped_from_the_ratios():
+    distances = pareto_distances(3.0, 50)
+    crowded = torch.cat([distances, tensor([0.0, 1.0], [0.0, 0.0])])
+    for method in ("linear", "mle"):
+        torch.testing.assert_close(
+            twonn_dimension(crowded, method=method), twonn_dimension(distances, method=method), rtol=1e-13, atol=0
+        )
+    assert int(count_duplicates(crowded)) == 2
+
+
+def test_mle_by_hand():
+    distances = tensor([1.0, 2.0, 4.0, 9.0], [1.0, 1.0, 8.0, 9.0], [0.0, 1.0, 1.0, 1.0])
+    each = [2 / (math.log(4) + math.log(2)), 2 / (2 * math.log(8))]
+    assert float(mle_dimension(distances, 3)) == pytest.approx(2 / sum(1 / d for d in each))
+    assert float(mle_dimension(distances, 3, combine="mean")) == pytest.approx(sum(each) / 2)
+
+
+@pytest.mark.parametrize("d", [1, 4])
+def test_mle_on_a_ball_seen_from_its_centre(d):
+    k = 4000
+    radii = (torch.arange(1, k + 1, dtype=torch.float64) / k) ** (1 / d)
+    assert float(mle_dimension(radii[None], k)) == pytest.approx(d, rel=2e-3)
+
+
+def test_scale_curve_maximises_its_likelihood():
+    distances = knn_distances(normal(300, 3), 16)
+    curve = scale_curve(distances, 8)
+    assert curve.neighbours.tolist() == [1, 2, 4, 8]
+    grid = torch.linspace(1.0, 6.0, 5001, dtype=torch.float64)
+    for i, n in enumerate(curve.neighbours.tolist()):
+        log_mu = (distances[:, 2 * n - 1] / distances[:, n - 1]).log()
+        likelihood = torch.stack(
+            [(d.log() + (n - 1) * torch.expm1(d * log_mu).log() - ((2 * n - 1) * d + 1) * log_mu).sum() for d in grid]
+        )
+        assert float(curve.dimension[i]) == pytest.approx(float(grid[likelihood.argmax()]), abs=1.01e-3)
+        assert float(curve.radius[i]) == pytest.approx(float(distances[:, 2 * n - 1].mean()))
+    first = (distances[:, 1] / distances[:, 0]).log()
+    assert float(curve.dimension[0]) == pytest.approx(300 / float(first.sum()), rel=1e-12)
+
+
+def test_scale_curve_sees_noise_at_small_scales_and_the_line_at_large_ones():
+    line = torch.rand(1500, 1, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    noisy = torch.nn.functional.pad(20 * line, (0, 2)) + 0.05 * normal(1500, 3)
+    curve = scale_curve(knn_distances(noisy, 128)).dimension
+    assert abs(curve[0] - 3) < 4 * 3 / 1500**0.5, "the noise fills three dimensions"
+    assert abs(curve[-1] - 1) < 0.1
+    assert (curve[1:].diff() < 0).all()
+
+
+def test_local_participation_ratio_point_by_point():
+    points = normal(2, 70, 5)
+    found = local_participation_ratio(points, 12)
+    for cloud, value in zip(points, found, strict=True):
+        nearest = torch.cdist(cloud, cloud).argsort(dim=-1)[:, :12]
+        spectra = torch.stack([torch.linalg.eigvalsh(torch.cov(cloud[near].T)) for near in nearest])
+        ratio = spectra.sum(-1).square() / spectra.square().sum(-1)
+        assert float(value) == pytest.approx(float(ratio.mean()), rel=1e-10)
+    again = local_participation_ratio(points, 12, neighbours=nearest_neighbours(points, 30))
+    assert torch.equal(again, found)
+
+
+def test_local_participation_ratio_leaves_out_heaps_of_duplicates():
+    points = normal(100, 4)
+    heap = torch.full((40, 4), 50.1, dtype=torch.float64)
+    both = local_participation_ratio(torch.cat([points, heap]), 20)
+    torch.testing.assert_close(both, local_participation_ratio(points, 20))
+
+
+def test_effective_rank_by_hand():
+    spectrum = tensor([4.0, 4.0, 0.0, 0.0], [8.0, 4.0, 0.5, 0.3], [1.0, 1.0, 1.0, 1.0])
+    entropy = effective_rank(spectrum)
+    assert entropy[[0, 2]].tolist() == pytest.approx([2.0, 4.0])
+    p = spectrum[1] / spectrum[1].sum()
+    assert float(entropy[1]) == pytest.approx(math.exp(-float((p * p.log()).sum())))
+    assert effective_rank(spectrum, "participation").tolist() == pytest.approx([2.0, 12.8**2 / 80.34, 4.0])
+    assert effective_rank(spectrum, "largest").tolist() == pytest.approx([2.0, 1.6, 4.0])
+    assert effective_rank(spectrum, "threshold").tolist() == [2, 3, 4]
+
+
+def test_effective_rank_by_participation_is_the_participation_ratio():
+    points = normal(60, 8)
+    values = torch.linalg.eigvalsh(torch.cov(points.T))
+    torch.testing.assert_close(effective_rank(values, "participation"), participation_ratio(points))
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda r: twonn_dimension(r, 0.0), "discard = 0.0"),
+        (lambda r: twonn_dimension(r, method="median"), "method = 'median'"),
+        (lambda r: mle_dimension(r, 7), "7 neighbours of each point are needed, distances are given to 6"),
+        (lambda r: mle_dimension(r, 5, combine="sum"), "combine = 'sum'"),
+        (lambda r: mle_dimension(r, 1), "k = 1"),
+        (lambda r: scale_curve(r, 4), "8 neighbours"),
+        (lambda r: twonn_dimension(r.flip(-1)), "ascending"),
+        (lambda r: mle_dimension(torch.ones_like(r), 5), "unequal distances"),
+        (lambda r: mle_dimension(torch.zeros_like(r), 5), "no point"),
+        (lambda r: twonn_dimension(r[:2]), "fewer than 2"),
+        (lambda r: effective_rank(-r), "not negative"),
+        (lambda r: effective_rank(r, "entropi"), "did you mean 'entropy'"),
+        (lambda r: effective_rank(torch.zeros(3)), "all values are 0"),
+        (lambda r: local_participation_ratio(normal(20, 3), 2), "at least 3"),
+    ],
+)
+def test_errors_name_what_is_wrong(call, message):
+    with pytest.raises(ValueError, match=message):
+        call(knn_distances(normal(20, 3), 6))
+
+
+def test_profile_is_tidy_and_counts_what_is_dropped():
+    wide = normal(2, 120, 30)
+    dead = torch.nn.functional.relu(wide[..., :2] - 0.5)
+    frame = dimension_profile({"input": wide, "dead": dead}, estimators=["mle", "participation_ratio"], seeds=[4, 7])
+    assert list(frame.columns) == ["layer", "depth", "seed", "estimator", "value", "dropped"]
+    assert len(frame) == 8
+    assert not frame.duplicated(["layer", "seed", "estimator"]).any()
+    row = frame.query("layer == 'input' and seed == 7 and estimator == 'mle'")["value"].item()
+    assert row == float(mle_dimension(knn_distances(wide[1], 20)))
+    zeros = (dead[0] == 0).all(dim=-1).sum()
+    assert zeros > 10
+    assert (frame.query("layer == 'dead' and seed == 4")["dropped"] == int(zeros)).all()
+    assert (frame.query("layer == 'input'")["dropped"] == 0).all()
+    with pytest.raises(ValueError, match="did you mean 'twonn'"):
+        dimension_profile({"input": wide}, estimators=["twon"], seeds=[4, 7])
+    with pytest.raises(ValueError, match=r"layer 'input': shape \(2, 120, 30\)"):
+        dimension_profile({"input": wide})
+
+
+@pytest.fixture(scope="module")
+def skdim():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return pytest.importorskip("skdim")
+
+
+@pytest.mark.parametrize("ambient", [10, 40])
+@pytest.mark.parametrize("method", ["linear", "mle"])
+@pytest.mark.parametrize("discard", [0.1, 0.3])
+def test_twonn_agrees_with_scikit_dimension(skdim, ambient, method, discard):
+    points = normal(500, ambient) @ normal(ambient, ambient, seed=1)
+    peer = skdim.id.TwoNN(discard_fraction=discard, method=method).fit(points.numpy()).dimension_
+    found = float(twonn_dimension(knn_distances(points, 2), discard, method=method))
+    assert found == pytest.approx(peer, rel=1e-7), "its distances in more than 25 dimensions come from a product"
+    exact = skdim.id.TwoNN(discard_fraction=discard, method=method, dist=True)
+    assert found == pytest.approx(exact.fit(knn_distances(points, 2).numpy()).dimension_, rel=1e-12)
+
+
+def test_duplicates_agree_with_scikit_dimension(skdim):
+    points = torch.cat([normal(300, 6), normal(300, 6)[:30]])
+    with pytest.warns(UserWarning, match="Dropping 60 points"):
+        peer = skdim.id.TwoNN().fit(points.numpy()).dimension_
+    distances = knn_distances(points, 2)
+    assert int(count_duplicates(distances)) == 60
+    assert float(twonn_dimension(distances)) == pytest.approx(peer, rel=1e-10)
+
+
+@pytest.mark.parametrize("k", [5, 20])
+@pytest.mark.parametrize(("combine", "comb"), [("harmonic", "mle"), ("mean", "mean")])
+def test_mle_agrees_with_scikit_dimension(skdim, k, combine, comb):
+    points = normal(400, 7)
+    peer = skdim.id.MLE().fit(points.numpy(), n_neighbors=k, comb=comb).dimension_
+    assert float(mle_dimension(knn_distances(points, k), k, combine=combine)) == pytest.approx(peer, rel=1e-10)
+
+
+def test_participation_ratio_agrees_with_scikit_dimension(skdim):
+    points = normal(400, 7) * torch.linspace(0.3, 2, 7, dtype=torch.float64)
+    peer = skdim.id.lPCA(ver="participation_ratio").fit(points.numpy()).dimension_
+    assert float(participation_ratio(points)) == pytest.approx(peer, rel=1e-10)

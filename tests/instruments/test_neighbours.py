@@ -1,0 +1,91 @@
+"""The neighbour search equals a direct one, also where the fast product loses the distances."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from dynatlas.instruments.neighbours import knn_distances, nearest_neighbours
+
+
+def normal(*shape, seed=0):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def directly(points, k):
+    squared = (points.unsqueeze(-2) - points.unsqueeze(-3)).square().sum(dim=-1)
+    squared.diagonal(dim1=-2, dim2=-1).fill_(torch.inf)
+    found = squared.sort(dim=-1, stable=True)
+    return found.values[..., :k].sqrt(), found.indices[..., :k]
+
+
+def tight_pairs():
+    """Points far apart, each with a twin 1e-9 away: a product of coordinates cannot see the twin."""
+    far = 1e3 * normal(100, 6)
+    return torch.cat([far, far + 1e-9 * normal(100, 6, seed=1)])
+
+
+def tight_cluster():
+    return torch.cat([1e4 + 1e-8 * normal(150, 6), normal(50, 6, seed=1)])
+
+
+def lattice():
+    axis = torch.arange(6, dtype=torch.float64)
+    return torch.cartesian_prod(axis, axis, axis)
+
+
+CLOUDS = {
+    "Gaussian": normal(200, 6),
+    "tight pairs": tight_pairs(),
+    "tight cluster": tight_cluster(),
+    "lattice": lattice(),
+    "duplicates": normal(60, 6).repeat(4, 1),
+    "far from the origin": 1e6 + normal(200, 6),
+}
+
+
+@pytest.mark.parametrize("cloud", CLOUDS)
+@pytest.mark.parametrize("k", [1, 5, 150])
+def test_equals_a_direct_search(cloud, k):
+    found = nearest_neighbours(CLOUDS[cloud], k)
+    distances, indices = directly(CLOUDS[cloud], k)
+    torch.testing.assert_close(found.distances, distances, rtol=1e-14, atol=0)
+    assert torch.equal(found.indices, indices)
+
+
+@pytest.mark.parametrize("cloud", CLOUDS)
+def test_blocks_do_not_matter(cloud):
+    points = torch.stack([CLOUDS[cloud], CLOUDS[cloud].flip(0), 2 * CLOUDS[cloud]])
+    whole = nearest_neighbours(points, 7)
+    for budget in (1, 5_000, 500_000):
+        part = nearest_neighbours(points, 7, budget=budget)
+        assert torch.equal(part.distances, whole.distances)
+        assert torch.equal(part.indices, whole.indices)
+
+
+def test_one_more_cloud_leaves_the_others():
+    points = normal(5, 100, 8)
+    assert torch.equal(nearest_neighbours(points, 9).distances[:3], nearest_neighbours(points[:3], 9).distances)
+
+
+def test_leading_axes_are_kept():
+    assert knn_distances(normal(2, 3, 30, 4), 5).shape == (2, 3, 30, 5)
+    assert knn_distances(normal(30, 4), 29).shape == (30, 29)
+
+
+def test_input_is_left_alone():
+    points = normal(50, 4)
+    before = points.clone()
+    nearest_neighbours(points, 5)
+    assert torch.equal(points, before)
+
+
+def test_errors_name_what_is_wrong():
+    with pytest.raises(ValueError, match="1 to 9 neighbours"):
+        knn_distances(normal(10, 3), 10)
+    with pytest.raises(ValueError, match=r"shape \(10,\)"):
+        knn_distances(normal(10), 2)
+    points = normal(10, 3)
+    points[4, 1] = torch.nan
+    with pytest.raises(ValueError, match="1 rows, the first in row 4"):
+        knn_distances(points, 2)
