@@ -21,4 +21,4 @@ def keep_freed_memory(limit: int = 1 << 30) -> bool:
     except (AttributeError, OSError, TypeError):
         return False
     settings = {_MMAP_THRESHOLD: _LARGEST_MMAP_THRESHOLD, _TRIM_THRESHOLD: limit, _TOP_PAD: 64 << 20}
-    return all([mallopt(which, value) == 1 for which, value in settings.items()])
+    return all(mallopt(which, value) == 1 for which, value in settings.items())

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+from dynatlas.models.names import named
 
 
 @dataclass(frozen=True)
@@ -75,8 +76,4 @@ ACTIVATIONS = {a.name: a for a in (RELU, TANH, SIGMOID, SOFTPLUS, IDENTITY)}
 
 def activation_named(name: str) -> Activation:
     """The activation of this name; a KeyError lists the known ones and the nearest."""
-    if name in ACTIVATIONS:
-        return ACTIVATIONS[name]
-    near = difflib.get_close_matches(name, ACTIVATIONS, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
-    raise KeyError(f"unknown activation {name!r}{hint} Known: {', '.join(ACTIVATIONS)}")
+    return named(ACTIVATIONS, name, "activation")

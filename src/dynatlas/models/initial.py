@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 
 import torch
 from torch import Tensor
+
+from dynatlas.models.names import named
 
 
 def gaussian(rows: int, columns: int, *, gain: float, generator: torch.Generator) -> Tensor:
@@ -37,8 +38,4 @@ INITIALISERS = {"gaussian": gaussian, "uniform": uniform, "orthogonal": orthogon
 
 def draw(kind: str, rows: int, columns: int, *, gain: float, generator: torch.Generator) -> Tensor:
     """A (rows, columns) matrix of this kind, float64; a KeyError lists the known kinds and the nearest."""
-    if kind not in INITIALISERS:
-        near = difflib.get_close_matches(kind, INITIALISERS, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else "."
-        raise KeyError(f"unknown initialisation {kind!r}{hint} Known: {', '.join(INITIALISERS)}")
-    return INITIALISERS[kind](rows, columns, gain=gain, generator=generator)
+    return named(INITIALISERS, kind, "initialisation")(rows, columns, gain=gain, generator=generator)

@@ -31,6 +31,13 @@ def _outer(inputs: Tensor, gradients: Tensor) -> Tensor:
     return torch.bmm(inputs.flatten(1, 2).transpose(1, 2), gradients.flatten(1, 2))
 
 
+def with_bias(x: Tensor, w_in: Tensor, b: Tensor | None) -> tuple[Tensor, Tensor]:
+    """The bias as the weight of one more input that is always 1: cheaper than adding it to every state."""
+    if b is None:
+        return x, w_in
+    return torch.cat([x, x.new_ones(1).expand_as(x[..., :1])], dim=-1), torch.cat([w_in, b[:, None]], dim=1)
+
+
 class Recurrence(torch.autograd.Function):
     """States (E, T, B, n) of the recurrence; differentiable once in x, w_in, w_rec, b and state0."""
 
@@ -48,8 +55,7 @@ class Recurrence(torch.autograd.Function):
     ) -> Tensor:
         """x (E, T, B, i), w_in (E, i, n), w_rec (E, n, n), b (E, n), state0 (E, B, n)."""
         members, steps, trials, _ = x.shape
-        if b is not None:  # one more input, always 1: cheaper than adding b to every state and summing its gradient
-            x, w_in = torch.cat([x, x.new_ones(1).expand_as(x[..., :1])], -1), torch.cat([w_in, b[:, None]], 1)
+        x, w_in = with_bias(x, w_in, b)
         drive = torch.bmm(x.flatten(1, 2), w_in)
         states = drive.view(members, steps, trials, -1)  # each step's drive gives way to that step's state
         rates = states if alpha == 1 else torch.empty_like(states)

@@ -19,7 +19,7 @@ from torch import Tensor
 from dynatlas.models.activations import activation_named
 from dynatlas.models.initial import draw
 from dynatlas.models.noise import StepNoise
-from dynatlas.models.recurrence import Readout, Recurrence
+from dynatlas.models.recurrence import Readout, Recurrence, with_bias
 
 Params = dict[str, Tensor]
 Leak = Literal["outside", "inside"]
@@ -296,14 +296,13 @@ def _unroll(
     phi = activation_named(activation).function if isinstance(activation, str) else activation
     transition, after = _source(*noise), _source(activity_noise, 1.0)
     mask = unit_mask if unit_mask is None or unit_mask.dim() != 2 else unit_mask[:, None]
-    bias = weights["b"][:, None] if "b" in weights else None
+    x, w_in = with_bias(x, weights["w_in"], weights.get("b"))
     state = state0
     for t in range(x.shape[1]):
-        h = torch.bmm(x[:, t], weights["w_in"]) + torch.bmm(state, weights["w_rec"])
-        h = h if bias is None else h + bias
+        h = torch.bmm(x[:, t], w_in)
         h = h if transition is None else h + transition(t, h)
-        rate = phi(h)
-        state = rate if alpha == 1 else (1 - alpha) * state + alpha * rate
+        rate = phi(torch.baddbmm(h, state, weights["w_rec"]))
+        state = rate if alpha == 1 else torch.lerp(state, rate, alpha)
         state = state if after is None else state + after(t, state)
         state = state if mask is None else state * mask
         yield state
