@@ -118,6 +118,16 @@ def test_without_spread(test: str, margin: float, value: float, verdict: str) ->
     assert row.p == row.p_sign_flip == (2.0**-8 if verdict == "reproduced" and value != margin else 1.0)
 
 
+def test_a_sum_of_equal_arms_is_nothing() -> None:
+    """Weights leave rounding noise of one sign here, which must not become an effect."""
+    rng = np.random.default_rng(0)
+    terms = [{"weight": weight, "select": {"arm": "new"}} for weight in (0.1, 0.2, -0.3)]
+    for _ in range(20):
+        asked = claim(test="greater", margin=0.0, compare={"contrast": terms})
+        row = only(decide(asked, arms(new=rng.random(8))))
+        assert (row.verdict, row.effect, row.low, row.high) == ("contradicted", 0.0, 0.0, 0.0)
+
+
 def test_exact_claims_need_one_seed_and_have_no_p() -> None:
     table = arms(new=3).query("seed == 100")
     row = only(decide(claim(test="at_least", margin=2, exact=True), table))

@@ -81,6 +81,11 @@ DECLARATIONS = {
     ),
     "permutes nothing": (claim(control={"permute": "arm"}), "permute: 'arm': allowed is what a statistic pairs"),
     "gate without bound": (claim(gate=[{"metric": "loss"}]), "one of `at_least` and `at_most`"),
+    "gate lacks a scale": (
+        claim(gate=[{"metric": "loss", "at_most": {"quick": 1}}]),
+        "gate: none for scale paper, smoke, standard",
+    ),
+    "censored value lacks a scale": (claim(censored={"value": {"quick": 1}}), "censored.value: none for scale paper"),
     "censored by nothing": (claim(censored={}), "one of `value` and `metric`"),
 }
 

@@ -89,12 +89,18 @@ def close(rate: float, power: float) -> bool:
     return abs(rate - power) <= 4 * np.sqrt(power * (1 - power) / TRIALS) + 1e-12
 
 
+BEYOND = [
+    *[("greater", 0.0, 1.0), ("greater", 0.5, 1.5), ("greater", -0.5, 0.5)],
+    *[("less", 0.0, -1.0), ("less", 0.5, -0.5), ("at_least", 3.0, 4.0), ("at_most", 3.0, 2.0)],
+]
+"""Test, margin, true mean: each one standard deviation beyond its margin."""
+
+
 @pytest.mark.parametrize("n", [6, 8, 20])
 def test_planted_effects_are_found_at_the_stated_power(n: int) -> None:
     rng = np.random.default_rng(n)
     power = t_power(1.0, n)
-    for test, margin, mean in [("greater", 0.0, 1.0), ("greater", 0.5, 1.5), ("greater", -0.5, 0.5), ("less", 0.0, -1.0),
-                               ("less", 0.5, -0.5), ("at_least", 3.0, 4.0), ("at_most", 3.0, 2.0)]:  # fmt: skip
+    for test, margin, mean in BEYOND:
         x = mean + rng.standard_normal((TRIALS, n))
         assert close(np.mean(BENCHMARK.verdicts(test, x, margin=margin) == REPRODUCED), power), test
     x = rng.standard_normal((TRIALS, n))

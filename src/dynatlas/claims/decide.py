@@ -20,7 +20,7 @@ from dynatlas.claims.checks import parse_claims
 from dynatlas.claims.control import control_rules
 from dynatlas.claims.declaration import Claim, Control, Part, Selector, at_scale
 from dynatlas.claims.evaluate import Decision, Finding, closed_gate, evaluate, final_verdict
-from dynatlas.claims.lock import claim_hash
+from dynatlas.claims.lock import claim_hash as hash_of
 from dynatlas.claims.sample import Source
 from dynatlas.claims.tables import ClaimError, Table, prepare
 from dynatlas.claims.verdicts import NOT_RUN
@@ -145,7 +145,7 @@ class _Rows:
 
     def __init__(self, claim: Claim, *, study: str, scale: str, hash: str | None):
         self.claim, self.study, self.scale = claim, study, scale
-        self.hash = hash or claim_hash(claim)
+        self.hash = hash or hash_of(claim)
 
     def not_run(self) -> list[Row]:
         reason = f"tested at {', '.join(self.claim.scales)}, decided by {self.claim.decided_by or 'none of them'}"

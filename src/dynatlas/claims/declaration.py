@@ -259,6 +259,8 @@ class Claim(Part):
         _check_shape(self)
         for rule in self.rules:
             _check_rule(rule, self)
+        for gate in self.gate:
+            _check_scales(f"claim {self.id}: gate", gate.at_most if gate.at_least is None else gate.at_least, self)
         if self.decided_by is not None and self.decided_by not in self.scales:
             raise ValueError(f"claim {self.id}: decided_by: {self.decided_by!r} is not among its scales {self.scales}")
         return self
@@ -309,14 +311,19 @@ def _check_rule(rule: Part, claim: Claim) -> None:
             raise ValueError(f"{name}: {key}: the test {rule.test!r} reads {', '.join(sorted(allowed))}")
         if key in allowed - {"target"} and getattr(rule, key) is None:
             raise ValueError(f"{name}: {key}: this key is missing; {rule.test!r} needs it, fixed before looking")
-    if isinstance(rule.margin, dict) and set(claim.scales) - set(rule.margin):
-        lacking = ", ".join(sorted(set(claim.scales) - set(rule.margin)))
-        raise ValueError(f"{name}: margin: none for scale {lacking} (say so under `scales` if it is not tested there)")
+    _check_scales(f"{name}: margin", rule.margin, claim)
+    _check_scales(f"{name}: censored.value", rule.censored.value if rule.censored else None, claim)
     margins = rule.margin.values() if isinstance(rule.margin, dict) else [rule.margin]
     if rule.test == "equivalent" and any(margin is None or margin <= 0 for margin in margins):
         raise ValueError(
             f"{name}: margin: {rule.margin}: equivalence needs a margin above 0 on both sides of its target"
         )
+
+
+def _check_scales(name: str, number: Number | None, claim: Claim) -> None:
+    lacking = ", ".join(sorted(set(claim.scales) - set(number))) if isinstance(number, dict) else ""
+    if lacking:
+        raise ValueError(f"{name}: none for scale {lacking} (say so under `scales` if it is not tested there)")
 
 
 def at_scale(number: Number | None, scale: str) -> float | None:
