@@ -1,4 +1,4 @@
-# The only rule file with functions: thin calls into dynatlas.
+# The only .smk file that defines functions: thin calls into dynatlas.
 import os
 import sys
 from pathlib import Path
