@@ -54,6 +54,12 @@ DECLARATIONS = {
     "no tolerance": (claim(test="identity", margin=None), "tolerance: this key is missing"),
     "negative tolerance": (claim(test="identity", margin=None, tolerance=-1), "tolerance.*greater than or equal to 0"),
     "equivalence without room": (claim(test="equivalent", margin=0), "needs a margin above 0"),
+    "margin in words": (
+        claim(margin="much"),
+        "margin: 'much': allowed is a finite number, or a mapping of every scale",
+    ),
+    "margin of a misspelt scale": (claim(margin={"quik": 1}), "margin: 'quik': no such scale; did you mean 'quick'"),
+    "nothing selected": (claim(where={"task": None}), "where: task: None: allowed is a word, a number"),
     "margin lacks a scale": (claim(margin={"quick": 0.1}), "margin: none for scale paper, smoke, standard"),
     "unknown scale": (claim(scales=["quik"]), "scales.*quick"),
     "decided where it is not tested": (claim(scales=["paper"], decided_by="quick"), "decided_by: 'quick' is not among"),

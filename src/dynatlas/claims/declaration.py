@@ -6,16 +6,38 @@ pandas, so that a plan can check the claims of every study before any job starts
 
 from __future__ import annotations
 
-from typing import Any, Literal, get_args
+from math import isfinite
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import ConfigDict, Field, PositiveInt, field_validator, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, PositiveInt, field_validator, model_validator
 
-from dynatlas.config import ConfigError, Scale, Strict
+from dynatlas.config import ConfigError, Scale, Strict, nearest
 
 Value = bool | int | float | str
-Selector = dict[str, Value | list[Value]]
 Reduction = Literal["mean", "min", "max", "median"]
-Number = float | dict[Scale, float]
+
+
+def _number(value: Any) -> Any:
+    """One message for a number that is none, where pydantic would give one for each kind that it might have been."""
+    numbers = value.values() if isinstance(value, dict) else [value]
+    if not all(isinstance(one, int | float) and not isinstance(one, bool) and isfinite(one) for one in numbers):
+        raise ValueError("allowed is a finite number, or a mapping of every scale to one")
+    for scale in value if isinstance(value, dict) else ():
+        if scale not in get_args(Scale):
+            raise ValueError(f"{scale!r}: no such scale{nearest(str(scale), get_args(Scale))}")
+    return value
+
+
+def _selector(value: Any) -> Any:
+    for name, wanted in value.items() if isinstance(value, dict) else ():
+        values = wanted if isinstance(wanted, list) and wanted else [wanted]
+        if not all(isinstance(one, Value) for one in values):
+            raise ValueError(f"{name}: {wanted!r}: allowed is a word, a number, true, false, or a list of these")
+    return value
+
+
+Number = Annotated[float | dict[Scale, float], BeforeValidator(_number)]
+Selector = Annotated[dict[str, Value | list[Value]], BeforeValidator(_selector)]
 Test = Literal["greater", "less", "at_least", "at_most", "equivalent", "identity", "all_of", "any_of", "count_of"]
 COMPOUNDS = ("all_of", "any_of", "count_of")
 
