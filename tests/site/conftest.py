@@ -169,8 +169,6 @@ def page(ledger, picture):
             "authors": "C. D. Marton, G. Lajoie, K. Rajan",
             "year": 2021,
             "arxiv": "2105.14108",
-            "doi": None,
-            "venue": None,
         },
         rows=[row for row in ledger["rows"] if row["study"] == "task-primitives"],
         figures=[figure, figure.__class__(**{**figure.__dict__, "name": "second", "title": "Another one"})],

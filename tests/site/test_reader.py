@@ -75,7 +75,8 @@ def test_a_damaged_figure_is_refused(study, root):
 def test_in_a_notebook(root):
     source = (
         '# %% tags=["parameters"]\nstudy = ""\nscale = ""\nroot = "."\n\n# %%\n'
-        "from dynatlas.site.reader import open_study\n\nresults = open_study(study, scale, root)\nresults.claim_table()\n"
+        "from dynatlas.site.reader import open_study\n\n"
+        "results = open_study(study, scale, root)\nresults.claim_table()\n"
         '\n# %%\nresults.figure("multitask")\n'
     )
     parameters = {"study": "task-primitives", "scale": "quick"}

@@ -1,0 +1,161 @@
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from xml.etree import ElementTree
+
+import pytest
+
+from dynatlas.claims.verdicts import VERDICTS
+from dynatlas.site.ancestry import ancestry_svg
+from dynatlas.site.content import Ancestor
+from dynatlas.site.render import MEANING, claim_views, render_index, render_study
+
+VOID = {"meta", "link", "br", "img", "input", "hr"}
+
+
+class Balanced(HTMLParser):
+    """Notes tags that are closed in the wrong order, and keeps text and attributes."""
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.faults, self.text, self.tags = [], [], [], []
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+
+    def handle_endtag(self, tag):
+        if not self.open or self.open.pop() != tag:
+            self.faults.append(tag)
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+
+def parsed(html):
+    parser = Balanced()
+    parser.feed(html)
+    parser.close()
+    return parser
+
+
+@pytest.fixture(scope="module")
+def pages(ledger, links, page):
+    return {"index": render_index(ledger, links), "study": render_study(page)}
+
+
+@pytest.mark.parametrize("name", ["index", "study"])
+def test_tags_are_balanced_and_ids_unique(pages, name):
+    document = parsed(pages[name])
+    assert document.faults == []
+    assert document.open == []
+    ids = [attributes["id"] for _, attributes in document.tags if "id" in attributes]
+    assert len(ids) == len(set(ids))
+
+
+@pytest.mark.parametrize("name", ["index", "study"])
+def test_nothing_is_fetched(pages, name):
+    for tag, attributes in parsed(pages[name]).tags:
+        if tag != "a":
+            assert not re.match(r"(https?:)?//", attributes.get("src") or attributes.get("href") or "")
+    assert not re.search(r"@import|url\(", pages[name])
+
+
+def test_every_picture_has_words(pages):
+    for tag, attributes in parsed(pages["study"]).tags:
+        if tag == "img":
+            assert attributes["alt"]
+        if tag == "svg":
+            assert attributes.get("aria-label") or attributes.get("aria-hidden") == "true"
+
+
+def test_same_content_same_bytes(pages, ledger, links, page):
+    assert render_index(ledger, links) == pages["index"]
+    assert render_study(page) == pages["study"]
+
+
+def test_text_is_escaped(pages):
+    for html in pages.values():
+        assert "<of separate networks>" not in html
+        assert "&lt;of separate networks&gt;" in html
+
+
+def test_index_counts_agree_with_the_ledger(pages, ledger):
+    text = " ".join("".join(parsed(pages["index"]).text).split())
+    claims = [row for row in ledger["rows"] if row["part_of"] is None]
+    assert f"{len(claims)} claims" in text
+    for verdict in VERDICTS:
+        assert f"{sum(row['verdict'] == verdict for row in claims)} {verdict}" in text
+    assert "1 of 11 controls passed" in text
+    assert "This ledger is partial: nothing here of ptd" in text
+
+
+def test_every_verdict_occurs_and_is_explained(ledger, pages):
+    assert {row["verdict"] for row in ledger["rows"]} == set(VERDICTS) == set(MEANING)
+    for meaning in MEANING.values():
+        assert meaning in pages["index"]
+
+
+def test_a_page_shows_what_its_claims_say(pages, page):
+    text = "".join(parsed(pages["study"]).text)
+    for row in page.rows:
+        assert row["says"] in text
+        assert (row["reason"] or "") in text
+    for wanted in ("100 times fewer", "strategy: RES in place of strategy: MP", page.command, page.figures[0].command):
+        assert wanted in text
+    assert page.rows[0]["claim_hash"][:16] in text
+
+
+def test_parts_stand_under_their_claim(ledger):
+    views = claim_views(ledger["rows"])
+    assert [view["row"]["id"] for view in views[:2]] == ["C1", "C2"]
+    assert [part["row"]["id"] for part in views[0]["parts"]] == ["C1.level", "C1.sep", "C1.res"]
+
+
+def test_a_paper_without_identifiers_and_a_study_without_figures(page):
+    bare = replace(page, paper={"title": "T", "authors": "A", "year": 1999}, figures=[], readme="", rows=[])
+    assert "arxiv" not in render_study(bare).lower()
+
+
+GRAPH = (
+    Ancestor("images", "data", (), 'digits, 8 x 8 "small"'),
+    Ancestor("net", "train", ("images",)),
+    Ancestor("spectrum", "measure", ("net",)),
+    Ancestor("direct", "measure", ("images",)),
+    Ancestor("fig<1>", "figures", ("spectrum", "direct")),
+)
+
+
+def test_ancestry_draws_every_node_and_every_need():
+    svg = ElementTree.fromstring(ancestry_svg(GRAPH))
+    texts = [e.text for e in svg.iter("text")]
+    assert texts == ["data", "images", "run", "net", "table", "spectrum", "table", "direct", "figure", "fig<1>"]
+    assert len([e for e in svg.iter("path") if e.get("class") == "edge"]) == 5
+    assert "figure fig<1> from spectrum, direct" in svg.get("aria-label")
+
+
+def test_ancestry_runs_from_left_to_right_without_overlap():
+    svg = ElementTree.fromstring(ancestry_svg(GRAPH))
+    boxes = {g.findall("text")[1].text: g.find("rect").attrib for g in svg.iter("g")}
+    place = {name: [float(b[key]) for key in ("x", "y", "width", "height")] for name, b in boxes.items()}
+    for node in GRAPH:
+        for need in node.needs:
+            assert place[need][0] + place[need][2] < place[node.name][0]
+    names = list(place)
+    for i, one in enumerate(names):
+        for other in names[i + 1 :]:
+            (ax, ay, aw, ah), (bx, by, bw, bh) = place[one], place[other]
+            assert ax + aw <= bx or bx + bw <= ax or ay + ah <= by or by + bh <= ay
+    width, height = float(svg.get("width")), float(svg.get("height"))
+    assert all(x >= 0 and y >= 0 and x + w <= width and y + h <= height for x, y, w, h in place.values())
+
+
+def test_ancestry_names_a_node_that_is_not_there():
+    with pytest.raises(KeyError, match="nowhere"):
+        ancestry_svg([Ancestor("f", "figures", ("nowhere",))])
