@@ -11,7 +11,7 @@ from dynatlas.models.noise import StepNoise
 from dynatlas.models.rnn import ElmanRNN, jacobian, readout, rollout, states_at, step
 from dynatlas.models.torch_layout import from_torch, to_torch
 
-E, T, B, I, N, O = 3, 7, 4, 5, 6, 2
+E, T, B, N_IN, N, N_OUT = 3, 7, 4, 5, 6, 2
 NAMES = ("relu", "tanh", "sigmoid", "softplus", "identity")
 
 
@@ -28,7 +28,7 @@ def streams(count: int) -> list[torch.Generator]:
 
 
 def small(**settings: object) -> dict[str, torch.Tensor]:
-    params = ElmanRNN(I, N, O, **settings).initialise(streams(E), dtype=torch.float64)
+    params = ElmanRNN(N_IN, N, N_OUT, **settings).initialise(streams(E), dtype=torch.float64)
     if "b" in params:
         params["b"] = 0.3 * normal(E, N, seed=5)
     return {name: tensor.requires_grad_() for name, tensor in params.items()}
@@ -39,7 +39,7 @@ def small(**settings: object) -> dict[str, torch.Tensor]:
 @pytest.mark.parametrize("leak", ["outside", "inside"])
 def test_hand_written_backward_equals_autograd(activation, alpha, leak):
     params = small()
-    x, state0 = normal(E, T, B, I, seed=1).requires_grad_(), normal(E, B, N, seed=2).requires_grad_()
+    x, state0 = normal(E, T, B, N_IN, seed=1).requires_grad_(), normal(E, B, N, seed=2).requires_grad_()
     wanted = [params["w_in"], params["w_rec"], params["b"], x, state0]
     results = []
     for fused in (True, False):
@@ -62,7 +62,7 @@ def test_hand_written_backward_equals_autograd(activation, alpha, leak):
 @pytest.mark.parametrize("activation", ["tanh", "softplus"])
 def test_gradients_equal_finite_differences(activation):
     params = small()
-    x, state0 = normal(2, 2, I).requires_grad_(), normal(E, 2, N).requires_grad_()
+    x, state0 = normal(2, 2, N_IN).requires_grad_(), normal(E, 2, N).requires_grad_()
 
     def run(w_in, w_rec, b, x, state0):
         return rollout({"w_in": w_in, "w_rec": w_rec, "b": b}, x, alpha=0.4, activation=activation, state0=state0)
@@ -89,12 +89,12 @@ def test_readout_gradients_equal_finite_differences():
 def test_equals_torch_rnn_with_its_gradients(name, bias):
     modules = []
     for seed in range(E):
-        module = torch.nn.RNN(I, N, nonlinearity=name, bias=bias).double()
+        module = torch.nn.RNN(N_IN, N, nonlinearity=name, bias=bias).double()
         for i, tensor in enumerate(module.parameters()):
             tensor.data = 0.4 * normal(*tensor.shape, seed=10 * seed + i)
         modules.append(module)
     params = {k: v.requires_grad_() for k, v in from_torch([m.state_dict() for m in modules]).items()}
-    x, weight = normal(T, B, I), normal(T, B, N, seed=8)
+    x, weight = normal(T, B, N_IN), normal(T, B, N, seed=8)
     states = rollout(params, x, activation=name)
     (states * weight).sum().backward()
     for member, module in enumerate(modules):
@@ -107,9 +107,9 @@ def test_equals_torch_rnn_with_its_gradients(name, bias):
 
 def test_torch_layout_survives_the_way_there_and_back():
     params = {name: tensor.detach() for name, tensor in small().items()}
-    module = torch.nn.RNN(I, N, nonlinearity="relu").double()
+    module = torch.nn.RNN(N_IN, N, nonlinearity="relu").double()
     module.load_state_dict(to_torch(params, 1))
-    x = normal(T, B, I)
+    x = normal(T, B, N_IN)
     torch.testing.assert_close(module(x)[0], rollout(params, x)[1], rtol=0, atol=1e-12)
     back = from_torch([to_torch(params, member) for member in range(E)])
     assert all(torch.equal(back[name], params[name]) for name in back)
@@ -119,13 +119,13 @@ def test_torch_layout_survives_the_way_there_and_back():
 @pytest.mark.parametrize("leak", ["outside", "inside"])
 def test_jacobian_equals_autograd_and_rollout_repeats_step(activation, leak):
     params = {name: tensor.detach()[0] for name, tensor in small().items()}
-    x, s = normal(I), normal(N, seed=3)
+    x, s = normal(N_IN), normal(N, seed=3)
     after, ours = jacobian(params, x, s, alpha=0.3, activation=activation, leak=leak)
     by_autograd = torch.func.jacrev(lambda s: step(params, x, s, alpha=0.3, activation=activation, leak=leak))(s)
     torch.testing.assert_close(ours, by_autograd, rtol=0, atol=1e-13)
     whole = rollout(
         {name: tensor[None] for name, tensor in params.items()},
-        x.expand(2, 1, I),
+        x.expand(2, 1, N_IN),
         alpha=0.3,
         activation=activation,
         leak=leak,
@@ -137,7 +137,7 @@ def test_jacobian_equals_autograd_and_rollout_repeats_step(activation, leak):
 
 def test_step_and_jacobian_take_any_leading_axes():
     params = {name: tensor.detach() for name, tensor in small().items()}
-    x, s = normal(E, B, I), normal(E, B, N)
+    x, s = normal(E, B, N_IN), normal(E, B, N)
     broadcast = {name: tensor[:, None] for name, tensor in params.items()}
     after, whole = jacobian(broadcast, x, s, activation="tanh")
     for member in range(E):
@@ -158,7 +158,7 @@ def test_equation_by_hand():
 
 def test_unit_mask_clamps_and_activity_noise_comes_after_the_nonlinearity():
     params = {name: tensor.detach() for name, tensor in small().items()}
-    x, noise = normal(T, B, I), normal(E, T, B, N, seed=2)
+    x, noise = normal(T, B, N_IN), normal(E, T, B, N, seed=2)
     mask = torch.ones(E, N, dtype=torch.float64)
     mask[1, 2] = 0
     states = rollout(params, x, unit_mask=mask)
@@ -170,13 +170,13 @@ def test_unit_mask_clamps_and_activity_noise_comes_after_the_nonlinearity():
     torch.testing.assert_close(states[1][..., others], rollout(cut, x)[1][..., others], rtol=0, atol=1e-12)
     noisy = rollout(params, x, activity_noise=noise)
     torch.testing.assert_close(noisy[:, 0], rollout(params, x)[:, 0] + noise[:, 0], rtol=0, atol=1e-13)
-    after = step({k: v[:, None] for k, v in params.items()}, x[1].expand(E, B, I), noisy[:, 0])
+    after = step({k: v[:, None] for k, v in params.items()}, x[1].expand(E, B, N_IN), noisy[:, 0])
     torch.testing.assert_close(noisy[:, 1], after + noise[:, 1], rtol=0, atol=1e-13)
 
 
 def test_states_at_is_the_rollout_at_each_trials_own_step():
     params = small()
-    x = normal(T, B, I)
+    x = normal(T, B, N_IN)
     steps = torch.tensor([0, 6, 3, 3])
     kept = states_at(params, x, steps=steps, alpha=0.5, noise=StepNoise(streams(E), 0.1))
     whole = rollout(params, x, alpha=0.5, noise=StepNoise(streams(E), 0.1))
@@ -227,7 +227,7 @@ def test_initial_weights_have_the_stated_laws():
 
 
 def test_initial_weights_keep_when_seeds_are_added_and_can_be_shared():
-    network = ElmanRNN(I, N, O)
+    network = ElmanRNN(N_IN, N, N_OUT)
     few, many = network.initialise(streams(2), copies=3), network.initialise(streams(4), copies=3)
     assert all(torch.equal(few[name], many[name][:6]) for name in few)
     shared = network.initialise(streams(2), copies=3, shared=True)
@@ -238,21 +238,24 @@ def test_initial_weights_keep_when_seeds_are_added_and_can_be_shared():
 def test_activation_may_be_a_function_with_parameters_of_its_own():
     params = small(activation="tanh")
     gain = (1 + 0.1 * normal(E, 1, N)).requires_grad_()
-    states = rollout(params, normal(T, B, I), activation=lambda h: torch.tanh(gain * h))
+    states = rollout(params, normal(T, B, N_IN), activation=lambda h: torch.tanh(gain * h))
     states.square().sum().backward()
     assert (gain.grad.abs() > 0).all()
-    unit = rollout(params, normal(T, B, I), activation=lambda h: torch.tanh(1.0 * h))
-    torch.testing.assert_close(unit, rollout(params, normal(T, B, I), activation="tanh"), rtol=0, atol=1e-13)
+    unit = rollout(params, normal(T, B, N_IN), activation=lambda h: torch.tanh(1.0 * h))
+    torch.testing.assert_close(unit, rollout(params, normal(T, B, N_IN), activation="tanh"), rtol=0, atol=1e-13)
 
 
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda p: rollout(p, normal(T, B, I), activation="rleu"), "did you mean 'relu'"),
-        (lambda p: rollout(p, normal(T, B, I + 1)), r"x must be \(T, B, 5\)"),
-        (lambda p: rollout(p, normal(T, B, I), leak="sideways"), "'outside' or 'inside'"),
-        (lambda p: rollout(p, normal(T, B, I), state0=normal(B, N)), "state0"),
-        (lambda p: ElmanRNN(I, N, O, recurrent_init="ortogonal").initialise(streams(1)), "did you mean 'orthogonal'"),
+        (lambda p: rollout(p, normal(T, B, N_IN), activation="rleu"), "did you mean 'relu'"),
+        (lambda p: rollout(p, normal(T, B, N_IN + 1)), r"x must be \(T, B, 5\)"),
+        (lambda p: rollout(p, normal(T, B, N_IN), leak="sideways"), "'outside' or 'inside'"),
+        (lambda p: rollout(p, normal(T, B, N_IN), state0=normal(B, N)), "state0"),
+        (
+            lambda p: ElmanRNN(N_IN, N, N_OUT, recurrent_init="ortogonal").initialise(streams(1)),
+            "did you mean 'orthogonal'",
+        ),
     ],
 )
 def test_mistakes_are_named(call, message):
