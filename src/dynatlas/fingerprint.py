@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -17,25 +17,29 @@ NUMERICAL_LIBRARIES = ("numpy", "torch")
 
 
 class CodeIndex:
-    """Parsed sources of the package under `source` (the folder that holds `dynatlas`), read once, hashed on demand."""
+    """Parsed sources of the package under `source` (the folder that holds `dynatlas`), each read once, on demand.
+
+    It looks at files, never at what this process has imported: `source` may be another copy of the package.
+    """
 
     def __init__(self, source: Path):
         self.source = source
-        self._modules = _import_graph(source)
+        self._paths = {_module_name(path, source): path for path in (source / PACKAGE).rglob("*.py")}
         self._trees: dict[str, ast.Module] = {}
+        self._imports: dict[str, set[str]] = {}
         self._digests: dict[str, str] = {}
 
     def __contains__(self, module: str) -> bool:
-        return module in self._modules
+        return module in self._paths
 
     def modules(self) -> list[str]:
         """Names of all modules of the package."""
-        return sorted(self._modules)
+        return sorted(self._paths)
 
     def tree(self, module: str) -> ast.Module:
         """The parsed source of a module, without docstrings."""
         if module not in self._trees:
-            self._trees[module] = _without_docstrings(ast.parse(self._path(module).read_bytes()))
+            self._trees[module] = _without_docstrings(ast.parse(self._paths[module].read_bytes()))
         return self._trees[module]
 
     def function(self, module: str, name: str) -> ast.FunctionDef | None:
@@ -43,13 +47,26 @@ class CodeIndex:
         found = [node for node in self.tree(module).body if isinstance(node, ast.FunctionDef) and node.name == name]
         return found[0] if found else None
 
+    def imports(self, module: str) -> set[str]:
+        """The modules of the package that a module imports anywhere in its code, but for type checking only."""
+        if module not in self._imports:
+            around = module if self._paths[module].name == "__init__.py" else module.rpartition(".")[0]
+            named = (name for node in _running(self.tree(module)) for name in _imported(node, around))
+            self._imports[module] = {self._existing(name) for name in named} - {""}
+        return self._imports[module]
+
+    def _existing(self, name: str) -> str:
+        """The module that `name` is, or is an attribute of; empty for what is not of this package."""
+        while name and name not in self._paths:
+            name = name.rpartition(".")[0]
+        return name
+
     def closure(self, *modules: str) -> set[str]:
         """The modules, everything of dynatlas that they import, transitively, and the packages around them."""
         todo, found = list(modules), set(modules)
         while todo:
             name = todo.pop()
-            around = [name.rpartition(".")[0]] if name.rpartition(".")[0] in self._modules else []
-            new = (self._modules[name] | set(around)) - found
+            new = (self.imports(name) | ({name.rpartition(".")[0]} & self._paths.keys())) - found
             found |= new
             todo.extend(new)
         return found
@@ -62,10 +79,6 @@ class CodeIndex:
         if module not in self._digests:
             self._digests[module] = hashlib.sha256(ast.dump(self.tree(module)).encode()).hexdigest()
         return self._digests[module]
-
-    def _path(self, module: str) -> Path:
-        base = self.source.joinpath(*module.split("."))
-        return base / "__init__.py" if base.is_dir() else base.with_suffix(".py")
 
 
 def digest(parts: Iterable[str]) -> str:
@@ -90,18 +103,34 @@ def _version(name: str) -> str:
         return "absent"
 
 
-def _import_graph(source: Path) -> dict[str, set[str]]:
-    """For each module of the package, the modules of the package that it imports."""
-    import sys
+def _module_name(path: Path, source: Path) -> str:
+    parts = path.relative_to(source).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
-    import grimp
 
-    sys.path.insert(0, str(source))
-    try:
-        graph = grimp.build_graph(PACKAGE, cache_dir=None, exclude_type_checking_imports=True)
-    finally:
-        sys.path.remove(str(source))
-    return {name: set(graph.find_modules_directly_imported_by(name)) for name in graph.modules}
+def _running(tree: ast.AST) -> Iterator[ast.AST]:
+    """All nodes below `tree` but those that only a type checker reads."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.If) and ast.unparse(node.test).rpartition(".")[2] == "TYPE_CHECKING":
+            for other in node.orelse:
+                yield other
+                yield from _running(other)
+        else:
+            yield node
+            yield from _running(node)
+
+
+def _imported(node: ast.AST, around: str) -> list[str]:
+    """Full names that an import statement in a module of the package `around` may mean."""
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    if not isinstance(node, ast.ImportFrom):
+        return []
+    base = node.module or ""
+    if node.level:
+        above = around.split(".")[: len(around.split(".")) - node.level + 1]
+        base = ".".join([*above, *([base] if base else [])])
+    return [f"{base}.{alias.name}" for alias in node.names]
 
 
 def _without_docstrings(tree: ast.Module) -> ast.Module:
