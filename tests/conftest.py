@@ -99,16 +99,15 @@ class Engine:
 
 
 def _jobs(printed: str) -> set[str]:
-    """`rule X:` blocks of a dry run, with the node that their wildcards name."""
+    """The jobs of a dry run, with the node that their wildcards name; targets, which make nothing, are left out."""
     jobs: set[str] = set()
     rule = ""
     for line in printed.splitlines():
         if line.startswith("rule "):
             rule = line.split()[1].rstrip(":")
+        elif line.strip().startswith("output:"):  # a target has none
             jobs.add(rule)
-        elif line.startswith("localrule "):
-            rule = ""
-        elif rule and line.strip().startswith("wildcards:") and "node=" in line:
+        elif line.strip().startswith("wildcards:") and "node=" in line:
             jobs.discard(rule)
             jobs.add(f"{rule}:{line.split('node=')[1].split(',')[0].strip()}")
     return jobs

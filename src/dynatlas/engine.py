@@ -15,16 +15,14 @@ from dynatlas.config import ConfigError, nearest
 
 
 def job_options(atlas: Atlas) -> str:
-    """The command-line options that hand a job the overrides it must know (`--config` of the engine).
+    """The command-line options that hand a job the configuration as the engine sees it (`--config` included).
 
+    All of it, always: a value given twice, in the file and on the command line, must not change the shell line.
     The scale stands in every path and so in every shell line; `studies` matters to the ledger and the index alone.
     """
-    given = [
-        f"--{key.replace('_', '-')} {atlas.overrides[key]}" for key in ("device", "base_seed") if key in atlas.overrides
-    ]
-    if isinstance(atlas.config.seeds, int):
-        given.append(f"--seeds {atlas.config.seeds}")
-    return " ".join(given)
+    config = atlas.config
+    seeds = f" --seeds {config.seeds}" if isinstance(config.seeds, int) else ""
+    return f"--device {config.device} --base-seed {config.base_seed}{seeds}"
 
 
 def job_prefix(root: Path, *, conda: bool) -> str:

@@ -51,12 +51,21 @@ class Node:
 
     @property
     def params(self) -> dict[str, Any]:
-        """What Snakemake compares to decide whether the job must run again."""
+        """What Snakemake compares to decide whether the job must run again.
+
+        The key alone decides (it is what a reader of the artefact demands); the rest says what it was that changed.
+        """
+        return self._own | {"key": self.key}
+
+    @property
+    def _own(self) -> dict[str, Any]:
         return {
+            "call": self.call,
             "settings": canonical(self.settings),
             "seeds": list(self.seeds),
             "base_seed": self.base_seed,
             "device": self.device,
+            "metrics": list(self.metrics),
             "code": self.fingerprint,
         }
 
@@ -81,8 +90,7 @@ class Node:
     def compute_key(self) -> str:
         """The key of this node: its parameters, and the keys of its inputs."""
         inputs = [f"{arg}={node.key}" for arg, nodes in sorted(self.needs.items()) for node in nodes]
-        named = [self.step, self.study, self.name, self.scale, self.call, *self.metrics]
-        return digest([*named, canonical(self.params), *inputs])
+        return digest([self.step, self.study, self.name, self.scale, canonical(self._own), *inputs])
 
 
 def canonical(value: Any) -> str:
