@@ -54,6 +54,10 @@ DECLARATIONS = {
     "no tolerance": (claim(test="identity", margin=None), "tolerance: this key is missing"),
     "negative tolerance": (claim(test="identity", margin=None, tolerance=-1), "tolerance.*greater than or equal to 0"),
     "equivalence without room": (claim(test="equivalent", margin=0), "needs a margin above 0"),
+    "margin on the wrong side": (
+        claim(test="less", margin=1),
+        "margin: 1.0: .* write a negative one .* or test at_most",
+    ),
     "margin in words": (
         claim(margin="much"),
         "margin: 'much': allowed is a finite number, or a mapping of every scale",
@@ -101,7 +105,8 @@ def test_wrong_declaration(name: str) -> None:
     wrong, message = DECLARATIONS[name]
     with pytest.raises(ConfigError, match=message) as caught:
         parse_claims([wrong], where="claims.yaml")
-    assert str(caught.value).startswith("claims.yaml: claim C1")
+    assert str(caught.value).startswith("claims.yaml: claim C1: ")
+    assert str(caught.value).count("claim C1") == 1
 
 
 def test_every_mistake_is_told_at_once() -> None:

@@ -29,7 +29,7 @@ def parse_claims(content: Any, where: str = "claims.yaml") -> list[Claim]:
             if claim.control is not None:
                 control_rules(claim)
         except ValidationError as error:
-            problems.append(explain(error, Claim, f"{where}: claim {name}"))
+            problems.append(explain(error, Claim, f"{where}: claim {name}").replace(": : ", ": "))
         except ConfigError as error:
             problems.append(f"{where}: {error}")
     ids = [claim.id for claim in claims]

@@ -282,9 +282,9 @@ class Claim(Part):
         for rule in self.rules:
             _check_rule(rule, self)
         for gate in self.gate:
-            _check_scales(f"claim {self.id}: gate", gate.at_most if gate.at_least is None else gate.at_least, self)
+            _check_scales("gate", gate.at_most if gate.at_least is None else gate.at_least, self)
         if self.decided_by is not None and self.decided_by not in self.scales:
-            raise ValueError(f"claim {self.id}: decided_by: {self.decided_by!r} is not among its scales {self.scales}")
+            raise ValueError(f"decided_by: {self.decided_by!r} is not among its scales {self.scales}")
         return self
 
 
@@ -301,45 +301,51 @@ def _inherit(claim: Claim, part: Part, place: int) -> Part:
 
 
 def _check_shape(claim: Claim) -> None:
-    name = f"claim {claim.id}"
     if claim.test is None and not (claim.exploratory and not claim.parts):
-        raise ValueError(f"{name}: test: this key is missing (only an exploratory claim has none)")
+        raise ValueError("test: this key is missing (only an exploratory claim has none)")
     if claim.compound and len(claim.parts) < 2:
-        raise ValueError(f"{name}: parts: {claim.test} needs at least two")
+        raise ValueError(f"parts: {claim.test} needs at least two")
     for key in ("parts", "part_test"):
         if not claim.compound and getattr(claim, key):
-            raise ValueError(f"{name}: {key}: belongs to {', '.join(COMPOUNDS)}, not to {claim.test}")
+            raise ValueError(f"{key}: belongs to {', '.join(COMPOUNDS)}, not to {claim.test}")
     if (claim.test == "count_of") != (claim.wins is not None) or (claim.losses is not None and claim.wins is None):
-        raise ValueError(f"{name}: wins: count_of, and only count_of, says how many parts must be won")
+        raise ValueError("wins: count_of, and only count_of, says how many parts must be won")
     if claim.wins is not None and claim.wins > len(claim.parts):
-        raise ValueError(f"{name}: wins: {claim.wins} of {len(claim.parts)} parts")
+        raise ValueError(f"wins: {claim.wins} of {len(claim.parts)} parts")
     ids = [part.id for part in claim.rules]
     repeated = sorted({one for one in ids if ids.count(one) > 1})
     if repeated:
-        raise ValueError(f"{name}: parts: id {repeated[0]!r} is there twice")
+        raise ValueError(f"parts: id {repeated[0]!r} is there twice")
 
 
 def _check_rule(rule: Part, claim: Claim) -> None:
-    name = f"claim {claim.id}" if rule is claim else f"claim {claim.id}, part {rule.id}"
+    part = "" if rule is claim else f"part {rule.id}: "
     if rule.test in COMPOUNDS:
-        raise ValueError(f"{name}: test: {rule.test}: compounds do not nest")
+        raise ValueError(f"{part}test: {rule.test}: compounds do not nest")
     if rule.test is None:
         if not claim.exploratory:
-            raise ValueError(f"{name}: test: this key is missing (the compound's part_test is inherited)")
+            raise ValueError(f"{part}test: this key is missing (the compound's part_test is inherited)")
         return
     allowed = RULE_FIELDS[rule.test]
     for key in ("margin", "target", "tolerance"):
         if key not in allowed and getattr(rule, key) is not None:
-            raise ValueError(f"{name}: {key}: the test {rule.test!r} reads {', '.join(sorted(allowed))}")
+            raise ValueError(f"{part}{key}: the test {rule.test!r} reads {', '.join(sorted(allowed))}")
         if key in allowed - {"target"} and getattr(rule, key) is None:
-            raise ValueError(f"{name}: {key}: this key is missing; {rule.test!r} needs it, fixed before looking")
-    _check_scales(f"{name}: margin", rule.margin, claim)
-    _check_scales(f"{name}: censored.value", rule.censored.value if rule.censored else None, claim)
-    margins = rule.margin.values() if isinstance(rule.margin, dict) else [rule.margin]
-    if rule.test == "equivalent" and any(margin is None or margin <= 0 for margin in margins):
+            raise ValueError(f"{part}{key}: this key is missing; {rule.test!r} needs it, fixed before looking")
+    _check_scales(f"{part}margin", rule.margin, claim)
+    _check_scales(f"{part}censored.value", rule.censored.value if rule.censored else None, claim)
+    margins = [*rule.margin.values()] if isinstance(rule.margin, dict) else [rule.margin]
+    if (
+        rule.test == "less"
+        and len(rule.compare.terms) > 1
+        and any(margin is not None and margin > 0 for margin in margins)
+    ):
         raise ValueError(
-            f"{name}: margin: {rule.margin}: equivalence needs a margin above 0 on both sides of its target"
+            f"{part}margin: {rule.margin}: a difference below a positive margin may be one in the wrong direction; "
+            "write a negative one (less by so much), or test at_most (not above it)"
         )
+    if rule.test == "equivalent" and any(margin is None or margin <= 0 for margin in margins):
+        raise ValueError(f"{part}margin: {rule.margin}: equivalence needs a margin above 0 on both sides of its target")
 
 
 def _check_scales(name: str, number: Number | None, claim: Claim) -> None:

@@ -66,7 +66,7 @@ def _greater(margin: float, target: float) -> Hypothesis:
 
 
 def _less(margin: float, target: float) -> Hypothesis:
-    """Below -|margin| (null 0), or for a positive margin not above it (its bound is the null)."""
+    """Less by -margin (null 0), or for a positive margin not above it (its bound is the null)."""
     if margin > 0:
         return Hypothesis(margin, -inf, margin, closed=True)
     return Hypothesis(0.0, -inf, margin, closed=False, superiority=True)
