@@ -9,8 +9,10 @@ from __future__ import annotations
 import ast
 import hashlib
 from collections.abc import Iterable, Iterator
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 PACKAGE = "dynatlas"
 NUMERICAL_LIBRARIES = ("numpy", "torch")
@@ -28,6 +30,7 @@ class CodeIndex:
         self._trees: dict[str, ast.Module] = {}
         self._imports: dict[str, set[str]] = {}
         self._digests: dict[str, str] = {}
+        self._fingerprints: dict[tuple[str, ...], str] = {}
 
     def __contains__(self, module: str) -> bool:
         return module in self._paths
@@ -73,7 +76,10 @@ class CodeIndex:
 
     def fingerprint(self, *modules: str) -> str:
         """The hash of the closure of `modules`."""
-        return digest(f"{name}:{self._digest(name)}" for name in sorted(self.closure(*modules)))
+        if modules not in self._fingerprints:
+            closure = sorted(self.closure(*modules))
+            self._fingerprints[modules] = digest(f"{name}:{self._digest(name)}" for name in closure)
+        return self._fingerprints[modules]
 
     def _digest(self, module: str) -> str:
         if module not in self._digests:
@@ -91,6 +97,7 @@ def file_digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+@cache
 def library_versions() -> dict[str, str]:
     """Versions of the libraries that decide numbers."""
     return {name: _version(name) for name in NUMERICAL_LIBRARIES}
@@ -108,16 +115,22 @@ def _module_name(path: Path, source: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-def _running(tree: ast.AST) -> Iterator[ast.AST]:
-    """All nodes below `tree` but those that only a type checker reads."""
-    for node in ast.iter_child_nodes(tree):
-        if isinstance(node, ast.If) and ast.unparse(node.test).rpartition(".")[2] == "TYPE_CHECKING":
-            for other in node.orelse:
-                yield other
-                yield from _running(other)
-        else:
-            yield node
-            yield from _running(node)
+def _blocks(node: ast.AST) -> Iterator[tuple[str, list[ast.AST]]]:
+    """The lists of statements inside a statement, by the name of its field."""
+    for name in ("body", "orelse", "finalbody", "handlers", "cases"):
+        inside = getattr(node, name, None)
+        if isinstance(inside, list):
+            yield name, inside
+
+
+def _running(node: ast.AST) -> Iterator[ast.AST]:
+    """All statements below `node` but those that only a type checker reads."""
+    typing_only = isinstance(node, ast.If) and ast.unparse(node.test).rpartition(".")[2] == "TYPE_CHECKING"
+    for name, inside in _blocks(node):
+        if not (typing_only and name == "body"):
+            for statement in inside:
+                yield statement
+                yield from _running(statement)
 
 
 def _imported(node: ast.AST, around: str) -> list[str]:
@@ -133,14 +146,11 @@ def _imported(node: ast.AST, around: str) -> list[str]:
     return [f"{base}.{alias.name}" for alias in node.names]
 
 
-def _without_docstrings(tree: ast.Module) -> ast.Module:
-    for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        if not isinstance(body, list):
-            continue
+def _without_docstrings(node: Any) -> Any:
+    for name, inside in list(_blocks(node)):
         # a text standing alone is a docstring, or one after an attribute: neither is ever computed with
-        node.body = [item for item in body if not _is_text(item)]  # type: ignore[attr-defined]
-    return tree
+        setattr(node, name, [_without_docstrings(item) for item in inside if not _is_text(item)])
+    return node
 
 
 def _is_text(node: ast.AST) -> bool:
