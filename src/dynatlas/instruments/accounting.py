@@ -61,7 +61,9 @@ def count_built(params: Mapping[str, Tensor], *, masked: Sequence[str] = ("w_in"
     (biases start at 0 and exist).
     """
     counts = [
-        (value != 0).flatten(1).sum(dim=1) if name in masked else torch.full((len(value),), value[0].numel())
+        (value != 0).flatten(1).sum(dim=1)
+        if name in masked
+        else torch.full((len(value),), value[0].numel(), device=value.device)
         for name, value in params.items()
     ]
     return torch.stack(counts).sum(dim=0)

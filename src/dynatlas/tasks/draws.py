@@ -34,6 +34,11 @@ def within(u: Tensor, span: tuple[float, float]) -> Tensor:
     return span[0] + (span[1] - span[0]) * u
 
 
+def steps_within(u: Tensor, span: tuple[float, float], dt: float) -> Tensor:
+    """U(0, 1) as a time drawn from (low, high) ms, in whole steps: floor(ms / dt), long."""
+    return (within(u, span) / dt).floor().long()
+
+
 def sign(u: Tensor) -> Tensor:
     """-1 or 1 with equal probability."""
     return torch.where(u < 0.5, -1.0, 1.0)

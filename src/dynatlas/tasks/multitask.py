@@ -15,7 +15,7 @@ from dataclasses import dataclass, fields, replace
 import torch
 from torch import Generator, Tensor
 
-from dynatlas.tasks.draws import channel_noise, did_you_mean, sign, uniforms, within
+from dynatlas.tasks.draws import channel_noise, did_you_mean, sign, steps_within, uniforms, within
 from dynatlas.tasks.timing import Timing
 
 MODALITY_CHANNELS = ("mod1_sin", "mod1_cos", "mod2_sin", "mod2_cos")
@@ -203,7 +203,7 @@ def draw_trials(tasks: Tensor, timing: Timing, *, dt: float, generators: Sequenc
     delay, two = _has(task, "family", "delay"), _has(task, "family", "decision")
 
     def steps(name: str, span: tuple[float, float]) -> Tensor:
-        return (within(draw[name], span) / dt).floor().long()
+        return steps_within(draw[name], span, dt)
 
     on1 = torch.where(two, steps("onset", timing.onset_two), steps("onset", timing.onset_one))
     off1 = on1 + steps("stimulus1", timing.stimulus)
@@ -211,8 +211,7 @@ def draw_trials(tasks: Tensor, timing: Timing, *, dt: float, generators: Sequenc
     off2 = on2 + torch.where(two, steps("stimulus2", timing.stimulus), 0)
     go = torch.where(two, off2 + steps("delay", timing.delay), on2)
     go = torch.where(delay, on1 + steps("gap", timing.hold), go)
-    angle1 = within(draw["angle"], (0, 2 * math.pi))
-    apart = sign(draw["side"]) * within(draw["apart"], (0.5 * math.pi, 1.5 * math.pi))
+    angle1, angle2 = pair_angles(draw)
     return Trials(
         task=task,
         on1=on1,
@@ -222,7 +221,7 @@ def draw_trials(tasks: Tensor, timing: Timing, *, dt: float, generators: Sequenc
         go=go,
         end=go + steps("response", timing.response),
         angle1=angle1,
-        angle2=angle1 + apart,
+        angle2=angle2,
         strength=_draw_strengths(task, timing, draw),
     )
 
@@ -246,6 +245,13 @@ def _draw_strengths(task: Tensor, timing: Timing, draw: dict[str, Tensor]) -> Te
     either = torch.stack([first, 1 - first], dim=-1).unsqueeze(-2).expand_as(both)
     strength = torch.where(_has(task, "shown", "split")[..., None, None], split, both)
     return torch.where(_has(task, "shown", "either")[..., None, None], either, strength)
+
+
+def pair_angles(draw: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+    """Directions of two stimuli in radians: the first anywhere, the second at least a quarter turn from it."""
+    first = within(draw["angle"], (0, 2 * math.pi))
+    apart = within(draw["apart"], (0.5 * math.pi, 1.5 * math.pi))
+    return first, first + sign(draw["side"]) * apart
 
 
 def pair_strengths(

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor
 
-from dynatlas.tasks.draws import channel_noise, sign, uniforms, within
-from dynatlas.tasks.multitask import MODALITY_CHANNELS, TOLERANCE, at_last_step, pair_strengths
+from dynatlas.tasks.draws import channel_noise, steps_within, uniforms
+from dynatlas.tasks.multitask import MODALITY_CHANNELS, TOLERANCE, at_last_step, pair_angles, pair_strengths
 from dynatlas.tasks.timing import Timing
 
 STREAM_CHANNELS = ("fix", *MODALITY_CHANNELS)
@@ -146,7 +146,7 @@ class _Events:
 
 def _draw_events(draw: dict[str, Tensor], timing: Timing, dt: float) -> _Events:
     def steps(name: str, span: tuple[float, float]) -> Tensor:
-        return (within(draw[name], span) / dt).floor().long()
+        return steps_within(draw[name], span, dt)
 
     second = draw["second"] < SECOND_STIMULUS
     on1 = steps("onset", timing.onset_two)
@@ -161,9 +161,7 @@ def _draw_events(draw: dict[str, Tensor], timing: Timing, dt: float) -> _Events:
 
 def _draw_vectors(draw: dict[str, Tensor], timing: Timing, second: Tensor) -> Tensor:
     """Strength times (sine, cosine), (seed, trial, stimulus, modality, 2); zero where nothing is shown."""
-    angle1 = within(draw["angle"], (0, 2 * math.pi))
-    apart = sign(draw["side"]) * within(draw["apart"], (0.5 * math.pi, 1.5 * math.pi))
-    angles = torch.stack([angle1, angle1 + apart], dim=-1)
+    angles = torch.stack(pair_angles(draw), dim=-1)
     unit = torch.stack([angles.sin(), angles.cos()], dim=-1).unsqueeze(-2)
     pairs = [pair_strengths(draw, modality, mean=timing.mean, contrast=timing.contrast) for modality in (1, 2)]
     kind = (3 * draw["modality"]).floor()
