@@ -1,0 +1,114 @@
+"""What a strategy costs: parameters of built networks against the formulas, updates to a criterion, trials seen."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Generator, Tensor
+
+from dynatlas.instruments.accounting import Updates, count_built, count_parameters, count_trainable, count_updates
+from dynatlas.jobs import Run
+from dynatlas.models.modular import assemble_modules, split_copies
+from dynatlas.models.rnn import Params
+from dynatlas.studies.task_primitives.world import TASKS, Strategy, World
+from dynatlas.tasks.multitask import INPUT_CHANNELS, OUTPUT_CHANNELS, SENSORY_INPUTS
+from dynatlas.tasks.primitives import inputs_seen
+
+FORMULAS = ("MP", "MPu", "DP", "SEP", "JOINT", "GP", "SEQ", "MR", "RES")
+FROZEN = ("MP", "MPu", "DP", "MR", "RES")
+CRITERION = 0.8
+"""Mean accuracy over the nine tasks at which updates are counted."""
+TASKS_SHOWN = (1, 3, 9, 18, 45, 90)
+"""Numbers of tasks to which updates are extrapolated."""
+
+
+def cost_of(name: str, *, counting: str = "corpus", size: str = "own", tasks: int = len(TASKS)) -> dict[str, Any]:
+    """The conditions of a row of the table of costs."""
+    return {"strategy": name, "counting": counting, "size": size, "tasks": tasks}
+
+
+def counts(strategy: Strategy, name: str, *, modules: int, units: int) -> dict[str, Tensor]:
+    """Parameters counted in the tensors (as (1,)), and how far they are from the formulas."""
+    whole = {**strategy.network, "w_out": strategy.w_out, "b_out": strategy.b_out}
+    total = sum(count_built({key: w.flatten(0, 1)}).unflatten(0, w.shape[:2])[0].sum() for key, w in whole.items())
+    one_task = _one_task(whole, name)
+    formulas = {"total": count_parameters(name, modules=modules, units=units),
+                "task": count_trainable(name, modules=modules, units=units)}  # fmt: skip
+    found = {
+        "total_parameters": total,
+        "count_error": total - formulas["total"],
+        "parameters_per_task": one_task,
+        "marginal_error": one_task - formulas["task"],
+    }
+    return {metric: torch.as_tensor(value).reshape(1) for metric, value in found.items()}
+
+
+def _one_task(whole: Params, name: str) -> Tensor:
+    """What is trained for one more task: a readout, a network of its own, or everything (GP: but biases)."""
+    trained = ("w_out", "b_out") if name in FROZEN else ("w_in", "w_rec", "w_out") if name == "GP" else tuple(whole)
+    return sum((count_built({key: whole[key][:1, 0]})[0] for key in trained), torch.tensor(0))
+
+
+def build(name: str, setting: World, *, modules: int, units: int, generators: Sequence[Generator]) -> Strategy:
+    """An untrained strategy of another size, put together as the trained ones are."""
+    count, whole = len(TASKS), modules * units
+    outputs = len(OUTPUT_CHANNELS)
+    if name in ("MP", "MPu", "MR"):
+        drawn = setting.network(SENSORY_INPUTS, units, outputs).initialise(generators, modules)
+        blocks = split_copies(drawn, modules)
+        if name == "MP":
+            sees = inputs_seen()
+            blocks = [block | {"w_in": block["w_in"] * sees[m % len(sees), :, None]} for m, block in enumerate(blocks)]
+        network, networks = assemble_modules(blocks), 1
+    elif name == "SEP":
+        network, networks = setting.network(SENSORY_INPUTS, units, outputs).initialise(generators, count), count
+    else:
+        inputs = SENSORY_INPUTS if name in FROZEN else len(INPUT_CHANNELS)
+        network, networks = setting.network(inputs, whole, outputs).initialise(generators), 1
+    readouts = 1 if name in ("JOINT", "GP", "SEQ") else count
+    size = network["w_rec"].shape[-1]
+    parts = {key: network[key].unflatten(0, (len(generators), networks)) for key in ("w_in", "w_rec", "b")}
+    shape = (len(generators), readouts)
+    return Strategy(parts, torch.zeros(*shape, size, outputs), torch.zeros(*shape, outputs))
+
+
+def updates(run: Run, name: str, *, trainable: int, before: float = 0.0) -> dict[tuple[str, int], Tensor]:
+    """(metric, tasks) -> value (seed,): updates to the criterion on the nine tasks, and extrapolated to others.
+
+    MP and SEP pay task by task, JOINT for nine tasks at a time; `before` is paid once.
+    """
+    curve = run[f"{name}.course"].mean(-1).T.double()
+    spent = count_updates(curve, run[f"{name}.course_steps"].tolist(), criterion=CRITERION, trainable=trainable)
+    nine = len(TASKS)
+    found = {("steps", nine): spent.steps, ("updates", nine): _or_never(spent, before)}
+    found["updates_spent", nine] = spent.updates + before
+    for tasks in TASKS_SHOWN:
+        share = math.ceil(tasks / nine) if name == "JOINT" else tasks / nine
+        found["cumulative_updates", tasks] = spent.updates * share + before
+    return found
+
+
+def _or_never(spent: Updates, before: float) -> Tensor:
+    return torch.where(spent.reached, spent.updates + before, torch.inf)
+
+
+def trials_seen(
+    primitives: Run, dense: Run, readouts: Run, separate: Run, joint: Run, sequential: Run
+) -> dict[str, int]:
+    """Trials (streams, for primitives) that each strategy has learned from."""
+    tasks = len(TASKS)
+    fitted = tasks * readouts.settings["trials"]
+    modular = primitives.settings["steps"] * primitives.settings["trials"]
+    one = {key: run.settings["steps"] * run.settings["trials"] for key, run in
+           {"SEP": separate, "JOINT": joint, "GP": sequential, "SEQ": sequential}.items()}  # fmt: skip
+    return {
+        "MP": modular + fitted,
+        "MPu": modular + fitted,
+        "DP": dense.settings["steps"]["DP"] * dense.settings["trials"] + fitted,
+        "MR": fitted,
+        "RES": fitted,
+        **{name: tasks * trials for name, trials in one.items()},
+    }

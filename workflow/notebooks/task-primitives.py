@@ -1,0 +1,73 @@
+# %% [markdown]
+# # Modular task primitives
+# A network of four unconnected modules, each pre-trained on a *task primitive* (hold a stimulus; compare two of them in one
+# modality, in the other, in both) and then frozen, is asked to solve nine cognitive tasks. Only a linear readout is
+# learned for each task. Does it learn them well, with few parameters and few updates, and is the solution robust?
+#
+# **MP** modules with primitives, **MPu** the same without masked inputs, **DP** a dense network with the same primitives,
+# **MR** and **RES** random reservoirs (modular, dense), **SEP** a trained network for each task, **JOINT** one network
+# trained on all tasks, **SEQ** and **GP** one network trained on one task after the other, plainly and with projected
+# gradients.
+
+# %% tags=["parameters"]
+study = "task-primitives"
+scale = "quick"
+root = "."
+
+# %%
+from dynatlas.site.reader import open_study
+
+results = open_study(study, scale, root)
+results.claim_table()
+
+# %% [markdown]
+# The nine tasks. The go cue is the end of fixation; the right direction must then be given.
+
+# %%
+results.figure("tasks")
+
+# %% [markdown]
+# ## Learned well, with few parameters
+# Frozen primitives with trained readouts do nearly as well as networks trained for the tasks. A random reservoir holds a
+# stimulus that stays on (the Delay tasks), and nothing else: what the other tasks need is in the primitives.
+
+# %%
+results.figure("accuracy")
+
+# %%
+accuracy = results.table("accuracy")
+accuracy.groupby(["strategy", "seed"])["value"].mean().groupby("strategy").describe()[["mean", "std", "min", "max"]]
+
+# %% [markdown]
+# The updates that a corpus of nine tasks costs are counted after pre-training. Charged with all of its pre-training, MP has
+# no advantage on *one* corpus; it has on the next ones (d is an extrapolation).
+
+# %%
+results.figure("costs")
+
+# %% [markdown]
+# ## Robust, where?
+# MP withstands noise in inputs and states, and a lesion along its modules. Where it loses, the table says so: it has
+# fewer synapses, and noise in proportion to them or their silencing hurts it more.
+
+# %%
+results.figure("perturbations")
+
+# %%
+results.figure("robustness")
+
+# %% [markdown]
+# ## Silencing a module reveals the solution
+
+# %%
+results.figure("lesions")
+
+# %%
+results.figure("dimension")
+
+# %% [markdown]
+# ## Nothing is forgotten
+# Readouts do not share parameters, so that MP's accuracies stay to the last bit.
+
+# %%
+results.figure("forgetting")
