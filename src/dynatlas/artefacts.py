@@ -110,8 +110,11 @@ def check_key(path: Path, provenance: Mapping[str, Any], key: str | None) -> Non
 
 
 def dump_json(provenance: Mapping[str, Any], content: Mapping[str, Any]) -> bytes:
-    """`{"provenance": ..., "sha256": ..., **content}` as sealed JSON; numbers must be finite."""
-    whole = {"provenance": dict(provenance), "sha256": BLANK.decode(), **content}
+    """`{"sha256": ..., "provenance": ..., **content}` as sealed JSON; numbers must be finite.
+
+    The seal comes first: provenance and content may hold other digests.
+    """
+    whole = {"sha256": BLANK.decode(), "provenance": dict(provenance), **content}
     return seal(json.dumps(whole, indent=1, allow_nan=False, ensure_ascii=False).encode() + b"\n")
 
 
@@ -122,9 +125,9 @@ def write_json(path: Path, provenance: Mapping[str, Any], content: Mapping[str, 
 
 def read_json(path: Path, *, key: str | None = None) -> dict[str, Any]:
     """A sealed JSON file, checked against its seal and, where given, the expected key."""
-    content = json.loads(read_sealed(path))
-    check_key(path, content["provenance"], key)
-    return content
+    raw = read_sealed(path)
+    check_key(path, _provenance(raw, path), key)
+    return json.loads(raw)
 
 
 # ---------------------------------------------------------------- runs
@@ -146,7 +149,7 @@ def read_run(path: Path, *, key: str | None = None) -> Run:
     from dynatlas.jobs import Run
 
     raw = read_sealed(path)
-    provenance = run_provenance(raw)
+    provenance = _provenance(raw, path)
     check_key(path, provenance, key)
     return Run(load(raw), seeds=provenance["seeds"], settings=provenance["settings"])
 
@@ -227,7 +230,7 @@ def read_table(*paths: Path, keys: Sequence[str | None] | None = None) -> pd.Dat
     parts = []
     for path, key in zip(paths, keys or [None] * len(paths), strict=True):
         raw = read_sealed(path, last=True)
-        check_key(path, table_provenance(raw), key)
+        check_key(path, _provenance(raw, path), key)
         parts.append(pq.read_table(pa.BufferReader(raw)).to_pandas())
     return pd.concat(parts, ignore_index=True) if len(parts) > 1 else parts[0]
 
@@ -242,10 +245,20 @@ def table_provenance(raw: bytes) -> dict[str, Any]:
 
 def provenance_of(path: Path) -> dict[str, Any]:
     """The provenance that a sealed artefact (run, table or JSON) carries."""
-    if path.suffix == ".parquet":
-        return table_provenance(read_sealed(path, last=True))
-    raw = read_sealed(path)
-    return run_provenance(raw) if path.suffix == ".safetensors" else json.loads(raw)["provenance"]
+    return _provenance(read_sealed(path, last=path.suffix == ".parquet"), path)
+
+
+def _provenance(raw: bytes, path: Path) -> dict[str, Any]:
+    """The provenance in the bytes of an artefact. Raises ArtefactError if they are not what the file's name says."""
+    parse = {".parquet": table_provenance, ".safetensors": run_provenance}.get(path.suffix, _json_provenance)
+    try:
+        return parse(raw)
+    except (ValueError, KeyError, TypeError, OSError):  # pyarrow's errors are among these
+        raise ArtefactError(f"{path} is whole, but another kind of file than its name says; {remake(path)}") from None
+
+
+def _json_provenance(raw: bytes) -> dict[str, Any]:
+    return json.loads(raw)["provenance"]
 
 
 # ---------------------------------------------------------------- figures
