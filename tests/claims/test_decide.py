@@ -191,6 +191,12 @@ def test_not_run_and_reported() -> None:
         assert row.low < 1 < row.high
 
 
+def test_parts_of_an_exploratory_claim_have_no_verdict() -> None:
+    rows = decide(counting(exploratory=True), families(dict.fromkeys(NINE, 1.0)))
+    assert {row.verdict for row in rows} == {"reported"}
+    assert rows[1].effect == pytest.approx(1)
+
+
 def test_margin_of_the_scale() -> None:
     scales = {"smoke": 0.5, "quick": 0.85, "standard": 0.93, "paper": 0.93}
     found = [only(decide(claim(test="at_least", margin=scales), arms(new=0.9), scale=scale)) for scale in scales]

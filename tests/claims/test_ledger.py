@@ -43,7 +43,7 @@ def rows() -> list[dict[str, Any]]:
         base | {"id": "C", "test": "identity", "tolerance": 0.0, "control": swap},
         base | {"id": "D", "test": "greater", "margin": 0.0, "control": useless},
         base | {"id": "E", "test": "greater", "margin": 0, "scales": ["paper"], "decided_by": "paper"},
-        base | {"id": "F", "exploratory": True},
+        base | {"id": "F", "exploratory": True, "test": "greater", "margin": 0},
     ]
     return join_rows(row.to_dict() for row in decide_all(parse_claims(claims), table, study="first"))
 

@@ -66,17 +66,19 @@ def evaluate(claim: Claim, rules: Sequence[Part], source: Source, permutation: P
 
 def _named(claim: Claim, rule: Part, source: Source, permutation: Permutation | None) -> Finding:
     try:
-        return find(rule, draw_sample(rule, source, permutation), level=claim.part_level, scale=source.scale)
+        sample = draw_sample(rule, source, permutation)
+        return find(rule, sample, level=claim.part_level, scale=source.scale, exploratory=claim.exploratory)
     except ClaimError as error:
         raise ClaimError(f"part {rule.id}: {error}" if claim.compound else str(error)) from None
 
 
-def find(rule: Part, sample: Sample, *, level: float, scale: str) -> Finding:
-    """Interval, p and verdict of one sample under one rule."""
+def find(rule: Part, sample: Sample, *, level: float, scale: str, exploratory: bool = False) -> Finding:
+    """Interval, p and verdict of one sample under one rule (`reported` if exploratory)."""
     x, n = sample.values, len(sample.values)
     if sample.unreached:
         reason = f"the treatment never reached its criterion in seed {', '.join(map(str, sample.unreached))}"
-        return Finding(np.nan, np.nan, np.nan, level, n, CONTRADICTED, reason, 1.0, 1.0, _hypothesis(rule, scale))
+        verdict = REPORTED if exploratory else CONTRADICTED
+        return Finding(np.nan, np.nan, np.nan, level, n, verdict, reason, 1.0, 1.0, _hypothesis(rule, scale))
     if rule.test == "identity":
         x = x.max(keepdims=True)
     elif n < 2 and not rule.exact:
@@ -87,7 +89,7 @@ def find(rule: Part, sample: Sample, *, level: float, scale: str) -> Finding:
     hypothesis = _hypothesis(rule, scale)
     if hypothesis is None:
         return Finding(effect, low, high, level, n, REPORTED)
-    verdict = str(outcomes(hypothesis, low, high))
+    verdict = REPORTED if exploratory else str(outcomes(hypothesis, low, high))
     certain = rule.test == "identity" or rule.exact
     p = None if certain else float(p_value(hypothesis, x))
     flip = None if certain else p_sign_flip(hypothesis, x)

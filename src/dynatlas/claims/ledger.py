@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from dynatlas.claims.intervals import Floats
-from dynatlas.claims.verdicts import REPRODUCED, VERDICTS
+from dynatlas.claims.verdicts import REPORTED, REPRODUCED, VERDICTS
 
 LedgerRow = dict[str, Any]
 
@@ -23,9 +23,10 @@ def holm(p: Floats) -> Floats:
 
 
 def join_rows(rows: Iterable[Mapping[str, Any]]) -> list[LedgerRow]:
-    """The rows of all studies with `p_holm` over every claim that has a p (parts of a compound have no say)."""
+    """The rows of all studies with `p_holm` over every tested claim that has a p (parts of a compound have no say)."""
     joined = [dict(row) for row in rows]
-    tested = [row for row in joined if row["part_of"] is None and row["p"] is not None]
+    claims = [row for row in joined if row["part_of"] is None and row["verdict"] != REPORTED]
+    tested = [row for row in claims if row["p"] is not None]
     if tested:
         for row, corrected in zip(tested, holm(np.array([row["p"] for row in tested])), strict=True):
             row["p_holm"] = float(corrected)
