@@ -34,6 +34,11 @@ class FigureEntry:
     """What remakes the figure."""
 
 
+def shown_width(png: bytes) -> int:
+    """Width in CSS pixels at which a figure's text is as large as the page's (8 pt at 200 dpi; PNG's IHDR chunk)."""
+    return round(0.7 * int.from_bytes(png[16:20], "big"))
+
+
 @dataclass(frozen=True)
 class StudyPage:
     """Everything on a study's page."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from dynatlas import artefacts
 from dynatlas.config import nearest
+from dynatlas.site.content import shown_width
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -80,8 +81,10 @@ class StudyReader:
         if name not in known:
             raise KeyError(self._unknown("figure", name, known))
         folder = self.root / "figures" / self.scale / self.study
-        encoded = base64.b64encode(artefacts.read_file(folder, manifest, name=f"{name}.png")).decode()
-        return Html(f'<img alt="figure {escape(name)}" src="data:image/png;base64,{encoded}">', f"figure {name}")
+        png = artefacts.read_file(folder, manifest, name=f"{name}.png")
+        source = f"data:image/png;base64,{base64.b64encode(png).decode()}"
+        html = f'<img alt="figure {escape(name)}" src="{source}" width="{shown_width(png)}">'
+        return Html(html, f"figure {name}")
 
     def claim_table(self) -> Html:
         """The claims with verdict (colour and shape), effect, interval, margin and control, for display."""

@@ -10,7 +10,7 @@ from typing import Any
 from dynatlas.claims.ledger import summarise
 from dynatlas.claims.verdicts import VERDICTS
 from dynatlas.site.ancestry import ancestry_svg
-from dynatlas.site.content import StudyLink, StudyPage
+from dynatlas.site.content import StudyLink, StudyPage, shown_width
 from dynatlas.site.forest import forest_svg, interval_text, number
 from dynatlas.site.markdown import render_markdown
 from dynatlas.site.pages import render_template
@@ -54,6 +54,7 @@ def render_study(page: StudyPage, *, index_href: str = "index.html") -> str:
         {
             "entry": figure,
             "png": b64encode(figure.png).decode(),
+            "width": shown_width(figure.png),
             "caption": render_markdown(figure.caption),
             "ancestry": ancestry_svg(figure.ancestry),
         }

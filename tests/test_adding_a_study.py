@@ -1,0 +1,72 @@
+"""The worked example of docs/adding-a-study.md, written from its text into a copy of the repository, and run."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from dynatlas.artefacts import read_json
+
+ROOT = Path(__file__).resolve().parents[1]
+TEXT = (ROOT / "docs" / "adding-a-study.md").read_text(encoding="utf-8")
+BLOCK = re.compile(r"^\*\*`(?P<path>[^`]+)`\*\*\n\n```\w+\n(?P<content>.*?)^```$", re.MULTILINE | re.DOTALL)
+FILES = {match["path"]: match["content"] for match in BLOCK.finditer(TEXT)}
+
+
+def test_every_block_of_the_example_has_a_path():
+    assert len(FILES) == len(re.findall(r"^```\w+$", TEXT, re.MULTILINE)) == 9
+    table = {line.split("`")[1] for line in TEXT.splitlines() if line.startswith("| `")}
+    assert len(table) == 8
+
+
+@pytest.fixture(scope="module")
+def atlas(tmp_path_factory, copy_repository, engine_in):
+    example = tmp_path_factory.mktemp("example")
+    for path, content in FILES.items():
+        (example / path).parent.mkdir(parents=True, exist_ok=True)
+        (example / path).write_text(content, encoding="utf-8")
+    engine = engine_in(copy_repository(tmp_path_factory.mktemp("copy") / "atlas", study=example))
+    engine.make()
+    yield engine
+    shutil.rmtree(engine.folder)
+
+
+@pytest.mark.workflow
+@pytest.mark.slow
+class TestTheExample:
+    def test_its_claims_are_decided_and_no_control_passes(self, atlas):
+        rows = read_json(atlas.folder / "results" / "quick" / "ledger.json")["rows"]
+        assert [row["verdict"] for row in rows] == ["reproduced", "reproduced"]
+        assert [row["control_verdict"] for row in rows] == ["contradicted", "contradicted"]
+
+    def test_everything_a_reader_sees_is_there(self, atlas):
+        for path in ("results/quick/site/index.html", "results/quick/site/iterate-averaging-notebook.html"):
+            assert "The average of the iterates is much closer" in (atlas.folder / path).read_text()
+        page = (atlas.folder / "results/quick/site/iterate-averaging.html").read_text()
+        for part in ('alt="Averaging the iterates removes the wandering"', "textbook result", "<math", "k-run"):
+            assert part in page
+
+    def test_its_figure_is_sound(self, atlas):
+        code = (
+            "from pathlib import Path\n"
+            "from dynatlas.artefacts import read_table\n"
+            "from dynatlas.figures.audit import figure_problems\n"
+            "from dynatlas.figures.style import house_style\n"
+            "from dynatlas.studies.iterate_averaging.figures import draw_errors\n"
+            "table = read_table(Path('results/quick/iterate-averaging/tables/errors.parquet'))\n"
+            "with house_style():\n"
+            "    print(figure_problems(draw_errors(errors=table)))\n"
+        )
+        (atlas.folder / "audit_figure.py").write_text(code)
+        done = atlas.run("audit_figure")
+        assert done.stdout.strip() == "[]", done.stderr
+
+    def test_its_own_test_passes(self, atlas):
+        done = atlas.run("pytest", "-q", "-p", "no:cacheprovider", "tests/studies/test_iterate_averaging.py")
+        assert "2 passed" in done.stdout, done.stdout + done.stderr
+
+    def test_a_second_run_has_nothing_to_do(self, atlas):
+        assert atlas.planned() == set()
