@@ -78,6 +78,18 @@ def test_members_are_projected_as_if_alone_and_infinite_alpha_is_the_identity():
             torch.testing.assert_close(ours[member], single, rtol=0, atol=1e-12)
 
 
+def test_single_precision_is_exact_where_the_covariance_is_ill_conditioned():
+    given = task(0)
+    given["z"] = given["z"] * torch.logspace(2, -2, N_IN + N, dtype=torch.float64)
+    given = {name: tensor.float() for name, tensor in given.items()}
+    single, double = GradientProjection(1e-3), GradientProjection(1e-3)
+    single.update_covariances(**given)
+    double.update_covariances(**{name: tensor.double() for name, tensor in given.items()})
+    for name in ("P_in", "P_out", "P_rec", "P_y"):
+        assert getattr(single, name).dtype == torch.float32
+        assert torch.equal(getattr(single, name), getattr(double, name).float())
+
+
 def test_mistakes_are_named():
     with pytest.raises(ValueError, match="alpha must be > 0"):
         GradientProjection(0.0)

@@ -19,7 +19,8 @@ class GradientProjection:
     alpha / (alpha + l). Before the first task P is None and nothing is projected.
 
     Every tensor may carry leading axes (members). `alpha` is a number > 0, or a tensor of those leading axes; infinite
-    alpha makes P the identity exactly (plain sequential learning beside it in one ensemble). float64 in, float64 out.
+    alpha makes P the identity exactly (plain sequential learning beside it in one ensemble). Covariances and
+    projections are computed in float64, since C may be ill-conditioned, and handed back in the type of z.
     """
 
     def __init__(self, alpha: float | Tensor):
@@ -45,14 +46,15 @@ class GradientProjection:
                 "(samples, n_in + N), (samples, n_out), (n_in + N, N) are needed"
             )
         c_z = _second_moment(z)
-        new = (c_z, W.mT @ c_z @ W, _second_moment(y))
+        wide = W.to(torch.float64)
+        new = (c_z, wide.mT @ c_z @ wide, _second_moment(y))
         self.tasks += 1
         old = self._means or new
         self._means = tuple(torch.lerp(mean, fresh, 1 / self.tasks) for mean, fresh in zip(old, new, strict=True))
         mean_z, mean_h, mean_y = self._means
         n_in = width - W.shape[-1]
-        self.P_in, self.P_out = _projection(mean_z, self.alpha), _projection(mean_h, self.alpha)
-        self.P_rec, self.P_y = _projection(mean_z[..., n_in:, n_in:], self.alpha), _projection(mean_y, self.alpha)
+        covariances = (mean_z, mean_h, mean_z[..., n_in:, n_in:], mean_y)
+        self.P_in, self.P_out, self.P_rec, self.P_y = (_projection(c, self.alpha).to(z.dtype) for c in covariances)
 
     def project(self, dW: Tensor, dW_out: Tensor) -> tuple[Tensor, Tensor]:
         """P(C_z) dW P(C_h) and P(C_r) dW_out P(C_y); dW (..., n_in + N, N), dW_out (..., N, n_out).
@@ -65,7 +67,10 @@ class GradientProjection:
 
 
 def _second_moment(samples: Tensor) -> Tensor:
-    return samples.mT @ samples / (samples.shape[-2] - 1)
+    """S^T S / (samples - 1) in float64, one member after the other, since all samples in float64 may not fit."""
+    each = samples.reshape(-1, *samples.shape[-2:])
+    products = torch.stack([one.mT @ one for one in (part.to(torch.float64) for part in each)])
+    return products.view(*samples.shape[:-2], *products.shape[-2:]) / (samples.shape[-2] - 1)
 
 
 def _projection(covariance: Tensor, alpha: float | Tensor) -> Tensor:
