@@ -34,8 +34,9 @@ class Row:
     """One line of the ledger. A compound has no effect of its own: its parts, below it, have.
 
     `effect`, `low`, `high`, `margin` and `null` are in the units of the metric after `transform` and `statistic`;
-    `margin` is the half width of an equivalence around `target`, and the tolerance of an identity, whose `effect` is
-    its largest deviation. `p` is one-sided against the margin. `p_holm` is filled in by the ledger.
+    `margin` is the half width of an equivalence around `target` (which its `null` repeats), and the tolerance of an
+    identity, whose `effect` is its largest deviation. `p` is one-sided against the margin. `p_holm` is filled in by
+    the ledger.
     """
 
     study: str
