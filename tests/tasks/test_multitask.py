@@ -111,6 +111,16 @@ def test_noise_is_on_every_channel_with_the_stated_size():
         build_trial("DelayPro", **times, noise=True)
 
 
+@pytest.mark.parametrize("dt", [20.0, 100.0])
+def test_noise_of_a_batch_has_the_stated_size(dt):
+    clean, noisy = (
+        make_batch(torch.arange(9), LINEAGE_TIMING, dt=dt, sigma_x=sigma, generators=generators(*range(40)))
+        for sigma in (0.0, 0.1)
+    )
+    spread = (noisy.x - clean.x).std(dim=(0, 1, 2))
+    torch.testing.assert_close(spread, torch.full((14,), 0.1 * math.sqrt(200 / dt)), rtol=0.03, atol=0)
+
+
 def test_batches_equal_the_trials_written_by_hand():
     batch = make_batch(
         torch.arange(9).repeat(5), LINEAGE_TIMING, dt=20.0, sigma_x=0.0, generators=torch.Generator().manual_seed(3)
@@ -151,6 +161,9 @@ def test_quick_times_are_whole_steps_uniform_over_the_stated_ranges():
         shares = counts(values)
         assert sorted(shares) == list(allowed), name
         assert max(abs(share - 1 / len(allowed)) for share in shares.values()) < 0.05, name
+    drawn = torch.stack([part[two].double() for part in (t.on1, t.off1 - t.on1, t.on2 - t.off1, t.off2 - t.on2)])
+    correlation = torch.corrcoef(torch.cat([drawn, (t.go - t.off2)[two].double()[None]]))
+    assert (correlation - torch.eye(5)).abs().max() < 5 / int(two.sum()) ** 0.5, "the intervals are independent"
     assert QUICK_TIMING.steps(100.0) == 21
     assert int(t.end.max()) <= 21
 
