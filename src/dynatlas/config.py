@@ -10,12 +10,13 @@ import difflib
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 Scale = Literal["smoke", "quick", "standard", "paper"]
+Count = Annotated[int, Field(gt=0, strict=True)]
 SCALES: tuple[Scale, ...] = get_args(Scale)
 
 
@@ -68,6 +69,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path}: not text in UTF-8") from None
     for number, line in enumerate(text.splitlines(), start=1):
         if "\t" in line[: len(line) - len(line.lstrip())]:
             raise ConfigError(f"{path}, line {number}: a tab indents this line; yaml wants blanks")
@@ -97,13 +100,13 @@ class AtlasConfig(Strict):
 
     scale: Scale = Field(default="quick", description="which block of numbers of each study is used")
     studies: Literal["all"] | list[str] = Field(default="all", description="all, or a list of study names")
-    seeds: Literal["ledger", "dev"] | PositiveInt = Field(
+    seeds: Literal["ledger", "dev"] | Count = Field(
         default="ledger",
         description="ledger: the study's number of seeds, from 100; dev: as many, from 0, into <scale>-dev; "
         "a number: that many seeds, from 100, for every study",
     )
     device: Literal["cpu", "cuda"] = Field(default="cpu", description="where training runs")
-    base_seed: int = Field(default=0, description="changes every random draw of the atlas")
+    base_seed: int = Field(default=0, strict=True, description="changes every random draw of the atlas")
 
     @field_validator("studies", mode="before")
     @classmethod
@@ -137,8 +140,8 @@ class NodeSpec(Strict):
     with_: dict[str, Any] = Field(
         default={}, alias="with", description="keyword arguments; `=name` is the scale's number"
     )
-    seeds: PositiveInt | str | None = Field(default=None, description="seeds of this node where they differ")
-    threads: PositiveInt = Field(default=1, description="threads to compute with")
+    seeds: Count | str | None = Field(default=None, description="seeds of this node where they differ")
+    threads: Count = Field(default=1, description="threads to compute with")
     scales: list[Scale] = Field(default=list(SCALES), description="scales at which this node exists")
 
 
@@ -187,11 +190,19 @@ class StudySpec(Strict):
 
 
 def explain(error: ValidationError, model: type[BaseModel], where: str) -> str:
-    """Pydantic's errors, one line each: file, key, value, what is allowed, the nearest name."""
-    return "\n".join(_explain_one(dict(item), model, where) for item in error.errors(include_url=False))
+    """Pydantic's errors, one line a key: file, key, value, what is allowed, the nearest name."""
+    lines: dict[str, list[str]] = {}
+    for item in error.errors(include_url=False):
+        subject, message = _explain_one(dict(item), model)
+        lines.setdefault(subject, []).append(message)
+    # a key that may be one of several things (a word or a number) has an error for each
+    return "\n".join(f"{where}: {key}: {', or '.join(messages)}" for key, messages in lines.items()).replace(
+        ", or allowed is", ", or"
+    )
 
 
-def _explain_one(item: dict[str, Any], model: type[BaseModel], where: str) -> str:
+def _explain_one(item: dict[str, Any], model: type[BaseModel]) -> tuple[str, str]:
+    """Key and value, and what is wrong with them."""
     path = [
         str(part) for part in item["loc"] if not str(part).startswith(("literal", "list", "constrained-", "function-"))
     ]
@@ -199,15 +210,16 @@ def _explain_one(item: dict[str, Any], model: type[BaseModel], where: str) -> st
     key = ".".join(path)
     if item["type"] == "extra_forbidden":
         known = _fields_at(model, path[:-1])
-        return f"{where}: {key}: unknown key{nearest(path[-1], known)} (allowed: {', '.join(known)})"
+        return key, f"unknown key{nearest(path[-1], known)} (allowed: {', '.join(known)})"
     if item["type"] == "missing":
-        return f"{where}: {key}: this key is missing"
+        return key, "this key is missing"
     value = item["input"]
     shown = f": {value!r}" if not isinstance(value, dict | list) else ""
     expected = item.get("ctx", {}).get("expected")
     hint = nearest(str(value), re.findall(r"'([^']*)'", expected)) if expected else ""
-    message = item["msg"].removeprefix("Value error, ")
-    return f"{where}: {key}{shown}: {message[0].lower()}{message[1:]}{hint}"
+    message = item["msg"].removeprefix("Value error, ").replace("should be greater", "should be a number greater")
+    message = message.replace("Input should be", "allowed is")
+    return f"{key}{shown}", f"{message[0].lower()}{message[1:]}{hint}"
 
 
 def _fields_at(model: type[BaseModel], path: list[str]) -> list[str]:

@@ -132,7 +132,7 @@ def test_rows_may_hold_digests(tmp_path):
 
 
 def test_an_exception_while_writing_leaves_the_old_file(kind, monkeypatch):
-    path, write, read = kind
+    path, write, _read = kind
     write(path)
     old = path.read_bytes()
 

@@ -1,0 +1,210 @@
+"""Bad configuration: one clear message with file, key, value, what is allowed, and the nearest name."""
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dynatlas.config import AtlasConfig, ConfigError, load_config, load_studies, nearest, read_yaml, select
+
+STUDY = """\
+study: toy
+paper: {title: A toy, authors: Nobody, year: 2026}
+scales:
+  quick: {seeds: 8, rate: 1e-3}
+runs:
+  lines: {call: train_lines, jobs: {rate: [0.1]}, with: {steps: 3}}
+measures:
+  error: {call: measure_error, needs: [lines], metrics: [error]}
+figures:
+  errors: {call: draw, needs: [error], title: T, caption: C}
+"""
+
+
+def written(tmp_path, text):
+    path = tmp_path / "some.yaml"
+    path.write_text(text)
+    return path
+
+
+@pytest.fixture
+def root(tmp_path):
+    (tmp_path / "config" / "studies").mkdir(parents=True)
+    (tmp_path / "config" / "config.yaml").write_text("scale: quick\n")
+    (tmp_path / "config" / "studies" / "toy.yaml").write_text(STUDY)
+    return tmp_path
+
+
+# ---------------------------------------------------------------- yaml
+
+
+def test_numbers_and_words_are_read_as_people_write_them(tmp_path):
+    text = "a: 1e-3\nb: 1E5\nc: -2.5e+2\nd: 1_0\ne: no\nf: on\ng: true\nh: 0x\ni: .5\nj: 1.\nk: 3\nl: .inf\nm: 1e-3x\n"
+    assert read_yaml(written(tmp_path, text)) == {
+        "a": 1e-3,
+        "b": 1e5,
+        "c": -250.0,
+        "d": 10,
+        "e": "no",
+        "f": "on",
+        "g": True,
+        "h": "0x",
+        "i": 0.5,
+        "j": 1.0,
+        "k": 3,
+        "l": math.inf,
+        "m": "1e-3x",
+    }
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False))
+def test_every_float_that_python_writes_is_that_number(tmp_path_factory, number):
+    path = written(tmp_path_factory.mktemp("yaml"), f"number: {number!r}\n")
+    assert read_yaml(path) == {"number": number}
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "the file is empty"),
+        ("# only a comment\n", "the file is empty"),
+        ("- a\n- b\n", "the file holds a list"),
+        ("a:\n\tb: 1\n", "line 2: a tab indents this line"),
+        ("a: 1\nb: 2\na: 3\n", "line 3: not valid yaml: the key 'a' stands twice"),
+        ("a: {b: 1, b: 2}\n", "the key 'b' stands twice"),
+        ("a: [1, 2\nb: 3\n", "not valid yaml"),
+        ("a: !!python/object:os.system {}\n", "not valid yaml"),
+    ],
+)
+def test_bad_yaml_names_file_line_and_reason(tmp_path, text, words):
+    path = written(tmp_path, text)
+    with pytest.raises(ConfigError) as refused:
+        read_yaml(path)
+    assert words in str(refused.value)
+    assert str(refused.value).startswith(str(path))
+
+
+def test_a_missing_file_and_bytes_that_are_no_text_are_named(tmp_path):
+    with pytest.raises(ConfigError, match=r"none.yaml: No such file"):
+        read_yaml(tmp_path / "none.yaml")
+    (tmp_path / "latin.yaml").write_bytes("a: größe\n".encode("latin-1"))
+    with pytest.raises(ConfigError, match=r"latin.yaml.*UTF-8"):
+        read_yaml(tmp_path / "latin.yaml")
+
+
+# ---------------------------------------------------------------- config/config.yaml and --config
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ({"scale": "quik"}, ["scale", "'quik'", "'smoke'", "'paper'", "did you mean 'quick'"]),
+        ({"sclae": "quick"}, ["sclae", "unknown key", "did you mean 'scale'", "studies"]),
+        ({"seeds": 0}, ["seeds", "0", "greater than 0", "'ledger'"]),
+        ({"seeds": -1}, ["seeds", "-1", "greater than 0", "'ledger'"]),
+        ({"seeds": "many"}, ["seeds", "'many'", "'ledger' or 'dev'"]),
+        ({"seeds": True}, ["seeds", "True"]),
+        ({"device": "gpu"}, ["device", "'gpu'", "'cpu' or 'cuda'"]),
+        ({"base_seed": "x"}, ["base_seed", "'x'", "integer"]),
+        ({"studies": 3}, ["studies", "3", "'all'"]),
+    ],
+)
+def test_a_bad_value_is_answered_in_one_line(root, override, words):
+    with pytest.raises(ConfigError) as refused:
+        load_config(root, override)
+    message = str(refused.value)
+    assert message.startswith("--config: ")
+    assert "\n" not in message
+    for word in words:
+        assert word in message, message
+
+
+def test_a_bad_file_is_named_rather_than_the_command_line(root):
+    (root / "config" / "config.yaml").write_text("scale: quik\n")
+    with pytest.raises(ConfigError, match=r"^config/config.yaml: scale: 'quik'"):
+        load_config(root, {"device": "cpu"})
+
+
+def test_the_command_line_is_put_over_the_file(root):
+    (root / "config" / "config.yaml").write_text("scale: quick\nbase_seed: 3\n")
+    assert load_config(root, {"scale": "smoke"}) == AtlasConfig(scale="smoke", base_seed=3)
+    assert load_config(root, {"seeds": 4}).seeds == 4
+    assert load_config(root, {"studies": "toy"}).studies == ["toy"]
+
+
+def test_an_unknown_study_is_answered_with_the_nearest(root):
+    studies = load_studies(root)
+    for studies_asked, words in (
+        (["toi"], "studies: 'toi': no such study; did you mean 'toy'? (known: toy)"),
+        ([], "studies: []: the list is empty; write `all`"),
+    ):
+        with pytest.raises(ConfigError) as refused:
+            select(AtlasConfig(studies=studies_asked), studies)
+        assert words in str(refused.value)
+    assert select(AtlasConfig(), studies) == ["toy"]
+
+
+# ---------------------------------------------------------------- config/studies/<study>.yaml
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("study: toy", "studdy: toy", ["studdy", "unknown key", "did you mean 'study'"]),
+        ("title: A toy", "titel: A toy", ["paper.titel", "unknown key", "did you mean 'title'"]),
+        ("call: train_lines", "cal: train_lines", ["runs.lines.cal", "unknown key", "did you mean 'call'"]),
+        ("with: {steps: 3}", "wiht: {steps: 3}", ["runs.lines.wiht", "unknown key", "did you mean 'with'"]),
+        ("metrics: [error]", "metric: [error]", ["measures.error.metric", "did you mean 'metrics'"]),
+        ("metrics: [error]", "metrics: []", ["measures.error.metrics", "at least 1"]),
+        ("caption: C", "captoin: C", ["figures.errors.captoin", "unknown key", "did you mean 'caption'"]),
+        (", caption: C", "", ["figures.errors.caption", "missing"]),
+        ("year: 2026", "year: last", ["paper.year", "'last'", "integer"]),
+        ("quick: {", "quik: {", ["scales.quik", "'quick'"]),
+        ("seeds: 8", "seeds: 0", ["quick.seeds", "0", "at least 1"]),
+        ("seeds: 8", "seeds: -1", ["quick.seeds", "-1", "at least 1"]),
+        ("seeds: 8", "seeds: many", ["quick.seeds", "'many'", "whole number"]),
+        ("seeds: 8, ", "", ["quick.seeds", "None", "whole number"]),
+        ("call: train_lines,", "call: train_lines, threads: 0,", ["runs.lines.threads", "0", "greater than 0"]),
+        ("call: train_lines,", "call: train_lines, scales: [quik],", ["runs.lines.scales", "'quik'", "'quick'"]),
+        ("study: toy", "study: Toy Study", ["study", "'Toy Study'", "pattern"]),
+        ("study: toy", "study: other", ["study", "'other'", "the file's name says 'toy'"]),
+    ],
+)
+def test_a_mistake_in_a_study_is_named_at_any_depth(root, old, new, words):
+    assert STUDY.count(old) == 1
+    (root / "config" / "studies" / "toy.yaml").write_text(STUDY.replace(old, new))
+    with pytest.raises(ConfigError) as refused:
+        load_studies(root)
+    message = str(refused.value)
+    assert message.startswith("config/studies/toy.yaml: ")
+    for word in words:
+        assert word in message, message
+
+
+def test_every_mistake_of_a_file_is_listed(root):
+    text = STUDY.replace("title: A toy", "titel: A toy").replace("caption: C", "captoin: C")
+    (root / "config" / "studies" / "toy.yaml").write_text(text)
+    with pytest.raises(ConfigError) as refused:
+        load_studies(root)
+    assert sum("did you mean" in line for line in str(refused.value).splitlines()) == 2
+
+
+def test_a_plan_without_studies_is_an_error(root):
+    (root / "config" / "studies" / "toy.yaml").unlink()
+    with pytest.raises(ConfigError, match="config/studies: no study is declared here"):
+        load_studies(root)
+
+
+def test_a_good_study_is_read_whole(root):
+    spec = load_studies(root)["toy"]
+    assert spec.package == "dynatlas.studies.toy"
+    assert spec.scales["quick"]["rate"] == 1e-3
+    assert spec.runs["lines"].with_ == {"steps": 3}
+
+
+@given(st.text(alphabet="abc", max_size=5), st.lists(st.text(alphabet="abc", min_size=1, max_size=5)))
+def test_the_nearest_name_is_a_known_one_or_none(name, known):
+    answer = nearest(name, known)
+    assert answer == "" or answer.removeprefix("; did you mean '").removesuffix("'?") in known
+    assert nearest("quik", ["quick", "smoke"]) == "; did you mean 'quick'?"
