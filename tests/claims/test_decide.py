@@ -11,6 +11,7 @@ import pytest
 from dynatlas.claims.checks import parse_claims
 from dynatlas.claims.control import control_rules
 from dynatlas.claims.decide import Row, decide, decide_all
+from dynatlas.claims.tables import ClaimError
 from dynatlas.config import SCALES
 
 SPREAD = np.array([-1.0, 1.0, -0.5, 0.5, -0.2, 0.2, -0.9, 0.9])
@@ -429,6 +430,18 @@ def test_order_of_rows_does_not_matter() -> None:
     table = grid_table()
     first, second = (only(decide(asked, rows)) for rows in (table, table.iloc[::-1]))
     assert first.effect == pytest.approx(second.effect, rel=1e-14)
+
+
+def test_where_a_row_was_made_is_no_condition() -> None:
+    """A table made in several jobs names them in `experiment`; a mean over families may span them."""
+    parts = [
+        arms(new=place + NOISE).assign(family=f"f{place}", study="mine", experiment=f"e{place}") for place in (0, 2)
+    ]
+    asked = claim(test="greater", margin=0.0)
+    assert only(decide(asked | {"reduce": {"family": "mean"}}, pd.concat(parts))).effect == pytest.approx(1)
+    assert only(decide(asked | {"where": {"experiment": "e2"}}, pd.concat(parts))).effect == pytest.approx(2)
+    with pytest.raises(ClaimError, match="more than one row for seed 100"):
+        decide(asked, pd.concat([parts[0], parts[0].assign(experiment="again")]))
 
 
 def test_categories_and_float_conditions() -> None:

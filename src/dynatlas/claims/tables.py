@@ -14,6 +14,8 @@ from dynatlas.claims.intervals import Floats
 from dynatlas.config import nearest
 
 FIXED = ("seed", "metric", "value")
+PROVENANCE = ("study", "experiment")
+"""Columns that say where a row was made: a claim may select by them, but they are no conditions."""
 _REDUCERS: dict[str, Callable[..., Floats]] = {"mean": np.mean, "min": np.min, "max": np.max, "median": np.median}
 
 
@@ -118,7 +120,7 @@ def grid(rows: pd.DataFrame, seeds: Sequence[int] | None) -> Grid:
 
     Raises ClaimError for a NaN, a missing seed, a condition that only some seeds have, and a repeated row.
     """
-    names = [str(c) for c in rows.columns if c not in FIXED and not rows[c].isna().all()]
+    names = [str(c) for c in rows.columns if c not in (*FIXED, *PROVENANCE) and not rows[c].isna().all()]
     numbers = rows.groupby(names, dropna=False, sort=False, observed=True).ngroup() if names else rows["seed"] * 0
     which, first = np.unique(numbers.to_numpy(), return_index=True)
     conditions = rows[names].iloc[first].reset_index(drop=True)
