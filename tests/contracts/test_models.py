@@ -101,6 +101,16 @@ def test_rollout_repeats_step_and_states_at_picks(model, params):
     torch.testing.assert_close(model.states_at(params, x, steps=at), whole[:, at, at], rtol=0, atol=1e-12)
 
 
+def test_jacobian_is_the_derivative_of_step(model, params):
+    one = {name: tensor[0] for name, tensor in params.items()}
+    x = inputs(model)[0, 0, 0]
+    state = torch.linspace(-0.5, 0.8, model.units, dtype=torch.float64)
+    after, ours = model.jacobian(one, x, state)
+    torch.testing.assert_close(after, model.step(one, x, state), rtol=0, atol=1e-14)
+    by_autograd = torch.func.jacrev(lambda s: model.step(one, x, s))(state)
+    torch.testing.assert_close(ours, by_autograd, rtol=0, atol=1e-12)
+
+
 def test_more_members_leave_earlier_ones_bits(model, params):
     more = model.initialise(streams(MEMBERS + 3), dtype=torch.float64)
     assert all(torch.equal(more[name][:MEMBERS], params[name]) for name in params)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import signal
 import subprocess
 import sys
@@ -14,11 +15,14 @@ import pytest
 import torch
 
 from dynatlas.ensemble.fit import fit
+from dynatlas.ensemble.memory import keep_freed_memory
 from dynatlas.ensemble.optimisers import SGD, Adam
 from dynatlas.ensemble.parameters import Layout, select_members
 from dynatlas.ensemble.schedules import Every, LinearDecay
 from dynatlas.ensemble.watch import Watch, first_crossing
 from dynatlas.jobs import Job
+from dynatlas.models.rnn import ElmanRNN, readout, rollout
+from dynatlas.models.torch_layout import to_torch
 
 
 def quadratic(params, step):
@@ -96,6 +100,36 @@ def test_every_member_has_its_own_budget_rate_and_clip():
             clip_norm=float(settings["clip"][member]),
         )
         torch.testing.assert_close(together.parameters["w"][member], alone.parameters["w"][0], rtol=0, atol=1e-7)
+
+
+def test_recurrent_networks_train_as_torch_trains_them_one_by_one():
+    job = Job("t", range(3))
+    params = ElmanRNN(4, 6, 2, activation="tanh").initialise(job.generators("initialisation"), dtype=torch.float64)
+    x = torch.stack([torch.randn(7, 5, 4, generator=g, dtype=torch.float64) for g in job.generators("task")])
+
+    def loss(now, step):
+        return (
+            (readout(now, rollout(now, x, activation="tanh")) - x[..., :2].roll(1 + step % 2, 1))
+            .square()
+            .mean((1, 2, 3))
+        )
+
+    fitted = fit(loss, params, steps=20, optimiser=Adam(lr=0.01), clip_norm=0.2)
+    for member in range(3):
+        rnn, out = torch.nn.RNN(4, 6).double(), torch.nn.Linear(6, 2).double()
+        rnn.load_state_dict(to_torch(params, member))
+        rnn.bias_hh_l0.requires_grad_(False)
+        out.weight.data, out.bias.data = params["w_out"][member].T.clone(), params["b_out"][member].clone()
+        learning = [p for p in (*rnn.parameters(), *out.parameters()) if p.requires_grad]
+        optimiser = torch.optim.Adam(learning, lr=0.01)
+        for step in range(20):
+            optimiser.zero_grad()
+            (out(rnn(x[member])[0]) - x[member, ..., :2].roll(1 + step % 2, 0)).square().mean().backward()
+            torch.nn.utils.clip_grad_norm_(learning, 0.2)
+            optimiser.step()
+        for name, ours in to_torch(fitted.parameters, member).items():
+            torch.testing.assert_close(ours, rnn.state_dict()[name], rtol=0, atol=1e-10)
+        torch.testing.assert_close(fitted.parameters["w_out"][member].T, out.weight.data, rtol=0, atol=1e-10)
 
 
 def test_clipping_is_per_member():
@@ -266,7 +300,7 @@ def test_survives_sigkill_at_any_moment(tmp_path):
         process.stdout.readline()
         time.sleep(wait)
         process.send_signal(signal.SIGKILL)
-        process.wait()
+        assert process.wait() == -signal.SIGKILL
         process.stdout.close()
     job = Job("t", range(4), scratch=tmp_path)
     assert job.checkpoint("fit").exists()
@@ -298,3 +332,18 @@ def test_layout_packs_and_views():
     assert same(layout.unpack(flat), tree)
     layout.unpack(flat)["b"][1, 0, 0] = -1
     assert flat[1, 3] == -1
+
+
+def test_freed_memory_is_kept_where_glibc_allows():
+    """The second round of large blocks needs no new pages from the system."""
+    if not keep_freed_memory():
+        pytest.skip("no glibc here")
+
+    def faults() -> int:
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        blocks = [torch.ones(2_000_000) for _ in range(3)]
+        del blocks
+        return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+    faults()
+    assert faults() < 300  # of 5 900 pages

@@ -6,6 +6,8 @@ import math
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from dynatlas.models.noise import StepNoise
 from dynatlas.models.rnn import ElmanRNN, jacobian, readout, rollout, states_at, step
@@ -261,3 +263,25 @@ def test_activation_may_be_a_function_with_parameters_of_its_own():
 def test_mistakes_are_named(call, message):
     with pytest.raises((KeyError, ValueError), match=message):
         call(small())
+
+
+@settings(max_examples=30, deadline=None, derandomize=True)
+@given(
+    sizes=st.tuples(*[st.integers(1, 4)] * 5),
+    alpha=st.sampled_from([1.0, 0.7]),
+    bias=st.booleans(),
+    own_inputs=st.booleans(),
+)
+def test_fused_pass_holds_for_any_sizes(sizes, alpha, bias, own_inputs):
+    members, steps, trials, n_in, units = sizes
+    network = ElmanRNN(n_in, units, 1, alpha=alpha, activation="tanh", bias=bias)
+    params = {k: v.requires_grad_() for k, v in network.initialise(streams(members), dtype=torch.float64).items()}
+    x = normal(members, steps, trials, n_in) if own_inputs else normal(steps, trials, n_in)
+    weight = normal(members, steps, trials, units, seed=1)
+    wanted = [params[name] for name in ("w_in", "w_rec", "b") if name in params]
+    pairs = []
+    for fused in (True, False):
+        states = rollout(params, x, alpha=alpha, activation="tanh", fused=fused)
+        pairs.append([states, *torch.autograd.grad((states * weight).sum(), wanted)])
+    for ours, plain in zip(*pairs, strict=True):
+        torch.testing.assert_close(ours, plain, rtol=0, atol=1e-10)

@@ -82,6 +82,8 @@ def fit(
     saves itself under `job.checkpoint(name)` every `job.checkpoint_seconds` and at the end; called again after
     being killed at any moment, it ends with the same bits. A loop that had already ended returns at once.
     A member whose loss or gradient is not finite stands still from there, and is counted, not dropped.
+    One more member leaves the others' bits as they were: on one thread always; on several, a matrix library may split
+    the products of an ensemble of one large network otherwise than those of many.
 
     Raises ValueError for trees, steps or settings whose shapes do not fit, and for a loss that is not (member,).
     """
