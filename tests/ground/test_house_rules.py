@@ -1,0 +1,154 @@
+"""Rules of the house that a machine can read: sizes, no hidden state, no registry in a study, no copied blocks."""
+
+import ast
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "src" / "dynatlas"
+FILES = sorted(PACKAGE.rglob("*.py"))
+STUDIES = PACKAGE / "studies"
+LONGEST_FILE, LONGEST_FUNCTION, LONGEST_REPEAT = 400, 60, 11
+NUMPY_RANDOM = {"Generator", "PCG64", "SeedSequence", "default_rng", "BitGenerator"}
+FORBIDDEN_CALLS = {
+    *("eval", "exec", "__import__", "manual_seed", "set_default_dtype", "torch.manual_seed", "torch.seed"),
+    *("torch.set_default_dtype", "torch.cuda.manual_seed", "torch.cuda.manual_seed_all", "torch.load", "torch.save"),
+    *("np.load", "np.save", "numpy.load", "numpy.save"),
+}
+FORBIDDEN_MODULES = {"pickle", "cPickle", "dill", "joblib", "shelve", "random", "marshal"}
+
+
+def shown(path):
+    return str(path.relative_to(ROOT))
+
+
+@pytest.fixture(scope="module")
+def trees():
+    return {path: ast.parse(path.read_text()) for path in FILES}
+
+
+def dotted(node):
+    """`a.b.c` for an attribute chain; `?.c` for an attribute of something computed."""
+    if isinstance(node, ast.Name):
+        return node.id
+    if isinstance(node, ast.Attribute):
+        return f"{dotted(node.value)}.{node.attr}"
+    return "?"
+
+
+def test_files_and_functions_are_short(trees):
+    long = [
+        f"{shown(path)}: {count} lines"
+        for path in FILES
+        if (count := len(path.read_text().splitlines())) > LONGEST_FILE
+    ]
+    for path, tree in trees.items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                lines = node.end_lineno - node.lineno + 1
+                if lines > LONGEST_FUNCTION:
+                    long.append(f"{shown(path)}: {node.name}: {lines} lines")
+    assert not long
+
+
+def test_no_global_random_state_and_nothing_that_runs_a_file(trees):
+    found = []
+    for path, tree in trees.items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call):
+                found += [f"{shown(path)}:{node.lineno}: {name}" for name in [dotted(node.func)] if _forbidden(name)]
+            elif isinstance(node, ast.Import):
+                found += [f"{shown(path)}: {one.name}" for one in node.names if one.name in FORBIDDEN_MODULES]
+            elif isinstance(node, ast.ImportFrom) and node.module in FORBIDDEN_MODULES:
+                found.append(f"{shown(path)}: {node.module}")
+    assert not found
+
+
+def _forbidden(name):
+    if name.startswith(("np.random.", "numpy.random.")):
+        return name.split(".")[2] not in NUMPY_RANDOM
+    return name in FORBIDDEN_CALLS
+
+
+def test_the_rule_on_calls_knows_what_it_forbids():
+    forbidden = ("torch.manual_seed", "np.random.seed", "numpy.random.normal", "torch.set_default_dtype", "torch.load")
+    assert all(map(_forbidden, (*forbidden, "eval", "exec", "torch.cuda.manual_seed")))
+    allowed = (
+        "np.random.Generator",
+        "generator.manual_seed",
+        "torch.Generator.manual_seed",
+        "re.compile",
+        "model.eval",
+    )
+    assert not any(map(_forbidden, allowed))
+
+
+def test_a_packages_init_holds_a_docstring_and_nothing_else(trees):
+    for path, tree in trees.items():
+        if path.name == "__init__.py":
+            assert ast.get_docstring(tree), shown(path)
+            assert len(tree.body) == 1, shown(path)
+    for folder in {path.parent for path in FILES}:
+        assert (folder / "__init__.py").exists(), shown(folder)
+
+
+def imports(tree):
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def test_no_study_imports_a_registry_or_another_study(trees):
+    for path, tree in trees.items():
+        if STUDIES not in path.parents:
+            continue
+        own = path.relative_to(STUDIES).parts[0]
+        for name in imports(tree):
+            assert "registry" not in name.split("."), f"{shown(path)} imports {name}"
+            if name.startswith("dynatlas.studies."):
+                assert name.split(".")[2] == own, f"{shown(path)} imports {name}"
+
+
+def test_only_the_top_floor_knows_studies_by_name(trees):
+    for path, tree in trees.items():
+        if STUDIES not in path.parents:
+            assert not [name for name in imports(tree) if name.startswith("dynatlas.studies")], shown(path)
+
+
+def repeated_blocks(folder, size):
+    """Blocks of `size` equal lines (blank ones and imports aside) that stand in two places under `folder`."""
+    seen = defaultdict(set)
+    for path in folder.rglob("*.py"):
+        lines = [(number, line.strip()) for number, line in enumerate(path.read_text().splitlines(), start=1)]
+        lines = [(number, line) for number, line in lines if line and not line.startswith(("import ", "from ", "#"))]
+        for at in range(len(lines) - size + 1):
+            block = tuple(line for _, line in lines[at : at + size])
+            seen[block].add((str(path.relative_to(folder)), lines[at][0]))
+    return sorted(sorted(places) for places in seen.values() if len(places) > 1)
+
+
+def test_no_block_is_copied_between_studies():
+    assert repeated_blocks(STUDIES, LONGEST_REPEAT + 1) == []
+
+
+def test_a_copied_block_would_be_found(tmp_path):
+    block = "\n".join(f"x{number} = {number}" for number in range(12))
+    (tmp_path / "a.py").write_text(f"import a\n{block}\n")
+    (tmp_path / "b.py").write_text(f"y = 1\n\n{block}\n")
+    assert repeated_blocks(tmp_path, 12) == [[("a.py", 2), ("b.py", 3)]]
+    (tmp_path / "b.py").write_text(block.replace("x6", "z6"))
+    assert repeated_blocks(tmp_path, 12) == []
+
+
+def test_rule_files_hold_functions_in_one_place_only():
+    for path in (ROOT / "workflow" / "rules").glob("*.smk"):
+        defines = [line for line in path.read_text().splitlines() if line.lstrip().startswith("def ")]
+        assert bool(defines) == (path.name == "common.smk"), shown(path)
+        directives = {line.strip() for line in path.read_text().splitlines()}
+        assert not directives & {"run:", "script:", "notebook:"}, shown(path)
+        assert not any(line.startswith("configfile:") for line in directives), shown(path)
+    assert len((ROOT / "Snakefile").read_text().splitlines()) <= 70

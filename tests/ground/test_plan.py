@@ -1,0 +1,295 @@
+"""Plans: paths, arguments, axes, needs, errors by name; and keys that change when they must and only then."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from dynatlas.atlas import Atlas
+from dynatlas.config import ConfigError
+
+STUDY = "config/studies/toy.yaml"
+DOWN = {"figures:figures", "claims:claims", "notebook:notebook", "page:page", "ledger:ledger", "index:index"}
+
+
+@pytest.fixture(scope="module")
+def whole(once, copy_repository):
+    return once("plans", copy_repository)
+
+
+@pytest.fixture
+def atlas_of(whole, tmp_path):
+    """`atlas_of((file, old, new), ..., **overrides)`: the atlas of a copy with these edits."""
+
+    def build(*edits, **overrides):
+        root = tmp_path / "edited"
+        shutil.rmtree(root, ignore_errors=True)
+        shutil.copytree(whole, root)
+        for file, old, new in edits:
+            text = (root / file).read_text()
+            assert text.count(old) == 1, (old, text)
+            (root / file).write_text(text.replace(old, new))
+        return Atlas(root, overrides)
+
+    return build
+
+
+def nodes(atlas):
+    made = [node for study in atlas.selected for node in atlas.plan(study).nodes.values()]
+    return {f"{node.step}:{node.name}": node for node in [*made, *atlas.joint().values()]}
+
+
+def changed(one, other):
+    """The nodes whose keys differ, or that only one has."""
+    keys = [{name: node.key for name, node in nodes(atlas).items()} for atlas in (one, other)]
+    return {name for name in keys[0].keys() | keys[1].keys() if keys[0].get(name) != keys[1].get(name)}
+
+
+# ---------------------------------------------------------------- what a plan says
+
+
+def test_paths_arguments_and_needs_of_the_toy(atlas_of):
+    atlas = atlas_of()
+    atlas.check()
+    plan = atlas.plan("toy")
+    assert [(node.step, node.name) for node in plan.nodes.values()] == [
+        ("data", "points"),
+        ("train", "lines@rate=0.1"),
+        ("train", "lines@rate=0.3"),
+        ("train", "biases"),
+        ("measure", "error"),
+        ("measure", "bias"),
+        ("figures", "figures"),
+        ("claims", "claims"),
+        ("notebook", "notebook"),
+        ("page", "page"),
+    ]
+    line = plan.node("train", "lines@rate=0.3")
+    assert line.outputs == ("results/quick/toy/runs/lines@rate=0.3.safetensors",)
+    assert line.inputs == ("results/quick/toy/data/points.safetensors",)
+    assert line.settings == {"rate": 0.3, "steps": 20}
+    assert line.seeds == tuple(range(100, 108))
+    assert line.call == "dynatlas.studies.toy.train:train_lines"
+    error = plan.node("measure", "error")
+    assert [node.name for node in error.needs["lines"]] == ["lines@rate=0.1", "lines@rate=0.3"]
+    assert error.single == {"points"}
+    assert error.outputs == ("results/quick/toy/tables/error.parquet",)
+    assert all("/quick/" in path for node in nodes(atlas).values() for path in node.outputs)
+
+
+def test_every_need_is_planned_before_and_every_path_once(atlas_of):
+    planned = list(nodes(atlas_of()).values())
+    paths = [path for node in planned for path in node.outputs]
+    assert len(paths) == len(set(paths))
+    for at, node in enumerate(planned):
+        made_before = {path for earlier in planned[:at] for path in earlier.outputs}
+        assert set(node.inputs) <= made_before
+
+
+def test_development_seeds_live_beside_the_ledgers(atlas_of):
+    atlas = atlas_of(seeds="dev")
+    assert atlas.scale == "quick-dev"
+    assert all("/quick-dev/" in path for node in nodes(atlas).values() for path in node.outputs)
+    assert atlas.plan("toy").node("data", "points").seeds == tuple(range(8))
+    assert nodes(atlas_of(seeds=3))["data:points"].seeds == (100, 101, 102)
+
+
+def test_shared_axes_join_need_and_consumer_value_by_value(atlas_of):
+    edit = (STUDY, "needs: [points, lines], metrics", "needs: [points, lines], jobs: {rate: [0.3]}, metrics")
+    measure = ("src/dynatlas/studies/toy/measure.py", "lines: list[Run])", "lines: Run, rate: float)")
+    node = nodes(atlas_of(edit, measure))["measure:error@rate=0.3"]
+    assert [need.name for need in node.needs["lines"]] == ["lines@rate=0.3"]
+    assert node.single == {"points", "lines"}
+    with pytest.raises(ConfigError, match=r"error.needs: 'lines': no job of it has {'rate': 0.7}"):
+        atlas_of((STUDY, edit[1], edit[2].replace("0.3", "0.7")), measure).check()
+
+
+def test_numbers_of_the_scale_reach_every_depth(atlas_of):
+    edit = (STUDY, '{steps: "=steps"}', '{steps: {deep: ["=steps", 1, "=points"]}}')
+    assert nodes(atlas_of(edit))["train:lines@rate=0.1"].settings["steps"] == {"deep": [20, 1, 16]}
+
+
+# ---------------------------------------------------------------- what cannot work
+
+
+@pytest.mark.parametrize(
+    ("edits", "words"),
+    [
+        ([("call: train_lines", "call: train_line")], ["lines.call", "train_line", "did you mean 'train_lines'"]),
+        ([("call: train_lines", "call: dynatlas.study:f")], ["lines.call", "no module", "did you mean"]),
+        ([('steps: "=steps"', 'step: "=steps"')], ["lines", "no argument 'step'", "did you mean 'steps'"]),
+        ([(', with: {steps: "=steps"}', "")], ["lines", "needs the argument 'steps'"]),
+        ([('"=steps"', '"=stepz"')], ["lines.with.steps", "'=stepz'", "did you mean 'steps'"]),
+        ([('"=rates"', '"=rate"')], ["lines.jobs.rate", "'=rate'", "did you mean 'rates'"]),
+        ([('"=rates"', "[]")], ["lines.jobs.rate", "at least one value"]),
+        ([('"=rates"', "0.1")], ["lines.jobs.rate", "0.1", "list"]),
+        ([('"=rates"', "[a b, a-b]")], ["lines", "two values give the file name"]),
+        ([("needs: [biases]", "needs: [biasses]")], ["bias.needs", "'biasses'", "did you mean 'biases'"]),
+        ([("needs: [error]", "needs: [eror]")], ["figures.errors.needs", "'eror'", "did you mean 'error'"]),
+        ([("needs: [error]", "needs: [lines]")], ["figures.errors.needs", "'lines'", "no such measure"]),
+        ([("call: draw_errors", "call: draw_error")], ["figures.errors.call", "did you mean 'draw_errors'"]),
+        ([("  bias: {", "  lines: {")], ["measures.lines", "runs has an entry of that name too"]),
+        ([("  biases: {call: train", "  bia ses: {call: train")], ["runs.bia ses", "letters, digits"]),
+        (
+            [("call: draw_points,", "call: draw_points, needs: [error],")],
+            ["needs: a cycle: points -> error -> points"],
+        ),
+        (
+            [("train_biases, needs: [points]", "train_biases, needs: [bias]")],
+            ["needs: a cycle: biases -> bias -> biases"],
+        ),
+    ],
+)
+def test_what_cannot_work_is_named(atlas_of, edits, words):
+    with pytest.raises(ConfigError) as refused:
+        atlas_of(*((STUDY, old, new) for old, new in edits)).check()
+    message = str(refused.value)
+    assert message.startswith(STUDY)
+    assert "\n" not in message
+    for word in words:
+        assert word in message, message
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("metric: error\n    compare", "metric: eror\n    compare", ["C1", "'eror'", "did you mean 'error'"]),
+        ("table: bias\n", "table: biases\n", ["'biases'", "did you mean 'bias'"]),
+        ("test: less", "test: les", ["C1", "'les'", "did you mean 'less'"]),
+        ("  - id: C2", "  - id: C1", ["C1", "twice"]),
+        ("    margin: 0\n", "    margn: 0\n", ["margn", "did you mean 'margin'"]),
+        ("decided_by: quick\n    control: {compare", "decided_by: quik\n    control: {compare", ["'quik'", "'quick'"]),
+        ("claims:", "claim:", ["`claims:`", "a list of at least one claim"]),
+    ],
+)
+def test_a_claim_that_cannot_be_decided_is_named_before_any_job(atlas_of, old, new, words):
+    claims = "src/dynatlas/studies/toy/claims.yaml"
+    with pytest.raises(ConfigError) as refused:
+        atlas_of((claims, old, new)).check()
+    message = str(refused.value)
+    assert message.startswith(claims)
+    for word in words:
+        assert word in message, message
+
+
+def test_missing_pieces_of_a_study_are_named(atlas_of):
+    for file in (
+        "workflow/notebooks/toy.py",
+        "src/dynatlas/studies/toy/claims.yaml",
+        "src/dynatlas/studies/toy/README.md",
+    ):
+        atlas = atlas_of()
+        (atlas.root / file).unlink()
+        with pytest.raises(ConfigError, match=Path(file).name):
+            atlas.check()
+
+
+def test_unknown_scale_study_and_step_are_named(atlas_of):
+    with pytest.raises(ConfigError, match=r"no block for 'standard' \(there are: smoke, quick\)"):
+        atlas_of(scale="standard").check()
+    atlas = atlas_of()
+    with pytest.raises(ConfigError, match="'toi': no such study; did you mean 'toy'"):
+        atlas.plan("toi")
+    with pytest.raises(ConfigError, match=r"no train step is called 'lines'.*lines@rate=0.1"):
+        atlas.node("train", "toy", name="lines")
+
+
+# ---------------------------------------------------------------- keys
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "affected"),
+    [
+        (STUDY, "quick: {seeds: 8, points: 16", "quick: {seeds: 8, points: 17", {"*"}),
+        (STUDY, "smoke: {seeds: 6, points: 8", "smoke: {seeds: 6, points: 9", set()),
+        (STUDY, "quick: {seeds: 8", "quick: {unused: 1, seeds: 8", set()),
+        (
+            STUDY,
+            'with: {steps: "=steps"}',
+            "with: {steps: 21}",
+            {"train:lines@rate=0.1", "train:lines@rate=0.3", "measure:error"} | DOWN,
+        ),
+        (
+            STUDY,
+            "points: 16, steps: 20, rates: [0.1, 0.3]",
+            "points: 16, steps: 20, rates: [0.1, 0.4]",
+            {"train:lines@rate=0.3", "train:lines@rate=0.4", "measure:error"} | DOWN,
+        ),
+        (
+            STUDY,
+            "call: train_biases",
+            "call: train_lines, with: {rate: 1, steps: 1}",
+            {"train:biases", "measure:bias"} | DOWN,
+        ),
+        (STUDY, "metrics: [bias]", "metrics: [bias, more]", {"measure:bias"} | DOWN),
+        (STUDY, "biases: {call: train_biases", "biases: {threads: 2, about: text, call: train_biases", set()),
+        (STUDY, 'title: "Bias"', 'title: "Biases"', {"page:page", "index:index"}),
+        (STUDY, 'authors: "Nobody"', 'authors: "Somebody"', {"page:page", "index:index"}),
+        ("src/dynatlas/studies/toy/claims.yaml", "margin: 2\n", "margin: 3\n", DOWN - {"figures:figures"}),
+        ("src/dynatlas/studies/toy/README.md", "It does.", "It does not.", {"page:page", "index:index"}),
+        ("workflow/notebooks/toy.py", "# # A toy", "# # The toy", {"notebook:notebook", "page:page", "index:index"}),
+        (
+            "src/dynatlas/studies/toy/figures.py",
+            'yscale="log"',
+            'yscale="linear"',
+            DOWN - {"claims:claims", "ledger:ledger"},
+        ),
+        (
+            "src/dynatlas/instruments/fit_error.py",
+            ".mean(axis=1)",
+            ".mean(axis=-1)",
+            {"measure:error", "measure:bias"} | DOWN,
+        ),
+        (
+            "src/dynatlas/instruments/slope.py",
+            "for _ in range(steps)",
+            "for _ in range(0, steps)",
+            {"train:lines@rate=0.1", "train:lines@rate=0.3", "train:biases", "measure:error", "measure:bias"} | DOWN,
+        ),
+        ("src/dynatlas/site/templates/base.html", "<html", "<html data-a", {"page:page", "index:index"}),
+    ],
+)
+def test_an_edit_changes_the_keys_of_what_follows_and_no_others(atlas_of, file, old, new, affected):
+    before = atlas_of()
+    names = set(nodes(before))
+    found = changed(before, atlas_of((file, old, new)))
+    assert found == (names if affected == {"*"} else affected)
+
+
+def test_the_same_declarations_give_the_same_keys(atlas_of):
+    assert changed(atlas_of(), atlas_of()) == set()
+    assert changed(atlas_of(), atlas_of(base_seed=0, device="cpu", scale="quick", seeds="ledger")) == set()
+
+
+def test_what_changes_every_draw_changes_every_key(atlas_of):
+    before = atlas_of()
+    assert changed(before, atlas_of(base_seed=1)) == set(nodes(before))
+    assert changed(before, atlas_of(seeds=9)) == set(nodes(before))
+
+
+def test_whatever_changes_a_key_is_seen_by_the_engine(atlas_of):
+    """The engine compares `params`; a key that changed unseen would leave artefacts that every reader refuses."""
+    before = nodes(atlas_of())
+    after = nodes(
+        atlas_of((STUDY, "points: 16, steps: 20, rates: [0.1, 0.3]", "points: 16, steps: 20, rates: [0.3, 0.1]"))
+    )
+    for name, node in before.items():
+        assert (node.params == after[name].params) == (node.key == after[name].key)
+    assert before["measure:error"].key != after["measure:error"].key
+
+
+def test_a_ledger_over_some_studies_says_which_are_missing(atlas_of, tmp_path):
+    atlas = atlas_of()
+    second = atlas.root / "config" / "studies" / "second.yaml"
+    second.write_text((atlas.root / STUDY).read_text().replace("study: toy", "study: second"))
+    package = atlas.root / "src" / "dynatlas" / "studies"
+    shutil.copytree(package / "toy", package / "second")
+    shutil.copy(atlas.root / "workflow" / "notebooks" / "toy.py", atlas.root / "workflow" / "notebooks" / "second.py")
+    both, one = Atlas(atlas.root), Atlas(atlas.root, {"studies": ["toy"]})
+    assert both.joint()["ledger"].settings["missing"] == []
+    assert one.joint()["ledger"].settings["missing"] == ["second"]
+    assert both.joint()["ledger"].key != one.joint()["ledger"].key
+    # neither the fact that another study exists nor that it is not made touches this study's own nodes
+    assert {name: node.key for (_, name), node in both.plan("toy").nodes.items()} == {
+        name: node.key for (_, name), node in atlas.plan("toy").nodes.items()
+    }
