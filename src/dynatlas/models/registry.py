@@ -13,4 +13,4 @@ MODELS: dict[str, Callable[[], ElmanRNN]] = {
     "elman_leak_inside": lambda: ElmanRNN(3, 6, 2, alpha=0.2, leak="inside", input_init="uniform"),
     "elman_function": lambda: ElmanRNN(3, 6, 2, alpha=0.5, activation=lambda h: h.relu().log1p()),
 }
-"""Each is called without arguments; what it returns has `n_in`, `initialise`, `rollout`, `states_at`, `step`, `jacobian`."""
+"""Each is called without arguments and gives `n_in`, `initialise`, `rollout`, `states_at`, `step` and `jacobian`."""
