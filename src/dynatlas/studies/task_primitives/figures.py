@@ -5,17 +5,29 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from dynatlas.figures.marks import heat_map, log_bars, points_with_interval, seed_band, t_interval
-from dynatlas.figures.palette import arm_styles
+from dynatlas.figures.palette import DASHES, ArmStyle, arm_styles
 from dynatlas.figures.style import arm_legend, house_style, letter_panels, new_panels, reference_line
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-    from pandas import DataFrame
 
-STYLES = arm_styles(["MP", "JOINT", "SEP", "DP", "GP", "SEQ", "RES", "MR", "MPu", "DP-600", "MP with pre-training"])
+STYLES = arm_styles(["MP", "JOINT", "SEP", "DP", "GP", "SEQ", "RES", "MR"])
+STYLES |= {
+    name: ArmStyle(STYLES[of].color, marker, dash)
+    for name, of, marker, dash in (
+        ("MP with pre-training", "MP", "P", DASHES[1]),
+        ("MPu", "MP", "X", DASHES[2]),
+        ("DP-600", "DP", "<", DASHES[4]),
+        ("GP-0.01", "GP", "<", DASHES[1]),
+        ("GP-0.001", "GP", ">", DASHES[2]),
+    )
+}
+ORDER = ("MP", "MPu", "DP", "DP-600", "SEP", "JOINT", "GP", "GP-0.01", "GP-0.001", "SEQ", "MR", "RES")
+"""From frozen modules to random networks; variants have the colour of what they vary."""
 CHANCE = 0.1
 WIN_LEVEL = 1 - 0.05 * 5 / 9
 """Level of the intervals of the nine families: five wins of nine are wanted (section 2b of the card)."""
@@ -28,7 +40,7 @@ _LANES = {
 }
 
 
-def _rows(table: DataFrame, **wanted: object) -> DataFrame:
+def _rows(table: pd.DataFrame, **wanted: object) -> pd.DataFrame:
     """The rows in which every named column has the wanted value."""
     keep = np.ones(len(table), dtype=bool)
     for column, value in wanted.items():
@@ -36,20 +48,21 @@ def _rows(table: DataFrame, **wanted: object) -> DataFrame:
     return table[keep]
 
 
-def _by_strategy(rows: DataFrame) -> dict[str, list[float]]:
-    """Values by strategy, seeds in order, strategies in the order of the table."""
-    return {str(name): own.sort_values("seed")["value"].tolist() for name, own in rows.groupby("strategy", sort=False)}
+def _by_strategy(rows: pd.DataFrame) -> dict[str, list[float]]:
+    """Mean of each seed, by strategy."""
+    means = rows.groupby(["strategy", "seed"])["value"].mean()
+    return {name: means[name].tolist() for name in ORDER if name in means.index}
 
 
-def _means(rows: DataFrame, *, index: str, columns: str) -> DataFrame:
-    """Means over seeds as a matrix, labels in the order of the table."""
+def _means(rows: pd.DataFrame, *, index: str, columns: str) -> pd.DataFrame:
+    """Means over seeds as a matrix; strategies in their order, other labels as in the table."""
     matrix = rows.pivot_table(index=index, columns=columns, values="value", aggfunc="mean", sort=False)
     matrix.index.name = matrix.columns.name = None
-    return matrix
+    return matrix.loc[[name for name in ORDER if name in matrix.index]] if index == "strategy" else matrix
 
 
 @house_style()
-def draw_tasks(*, examples: DataFrame) -> Figure:
+def draw_tasks(*, examples: pd.DataFrame) -> Figure:
     """F1: one trial of each task, inputs above and targets below, against time."""
     trials = _rows(examples, shown="trial")
     figure, panels = new_panels(3, 3, width=2, height=5.2, sharex=True, sharey=True)
@@ -68,13 +81,12 @@ def draw_tasks(*, examples: DataFrame) -> Figure:
 
 
 @house_style()
-def draw_accuracy(*, accuracy: DataFrame) -> Figure:
+def draw_accuracy(*, accuracy: pd.DataFrame) -> Figure:
     """F2: accuracy of each strategy on each task, and means over the nine tasks with a point a seed."""
     figure, panels = new_panels(1, 2, width=2, height=3.1, width_ratios=[1.45, 1])
-    tasks = _rows(accuracy, metric="accuracy")
-    heat_map(panels[0, 0], _means(tasks, index="strategy", columns="task"), unit="accuracy", limits=(0, 1))
+    heat_map(panels[0, 0], _means(accuracy, index="strategy", columns="task"), unit="accuracy", limits=(0, 1))
     panels[0, 0].tick_params(axis="x", labelrotation=60)
-    points_with_interval(panels[0, 1], _by_strategy(_rows(accuracy, metric="mean_accuracy")), styles=STYLES)
+    points_with_interval(panels[0, 1], _by_strategy(accuracy), styles=STYLES)
     reference_line(panels[0, 1], CHANCE, label="chance")
     panels[0, 1].set(ylabel="mean accuracy over nine tasks", ylim=(0, 1.02))
     letter_panels(panels)
@@ -82,7 +94,7 @@ def draw_accuracy(*, accuracy: DataFrame) -> Figure:
 
 
 @house_style()
-def draw_costs(*, costs: DataFrame) -> Figure:
+def draw_costs(*, costs: pd.DataFrame) -> Figure:
     """F3: parameters, parameters of one more task, updates to criterion, and updates against tasks learned."""
     figure, panels = new_panels(2, 2, width=2, height=4.6)
     corpus = _rows(costs, counting="corpus")
@@ -92,18 +104,17 @@ def draw_costs(*, costs: DataFrame) -> Figure:
     ):
         log_bars(axes, _by_strategy(_rows(corpus, metric=metric)), styles=STYLES)
         axes.set_ylabel(label)
-    updates = _by_strategy(_rows(corpus, metric="log10_updates"))
-    charged = _by_strategy(_rows(costs, metric="log10_updates", counting="with pre-training", strategy="MP"))
-    updates["MP with pre-training"] = charged["MP"]
-    bars = {name: (10 ** np.array(values)).tolist() for name, values in updates.items()}
-    log_bars(panels[1, 0], bars, styles=STYLES)
+    updates = _by_strategy(_rows(corpus, metric="updates_spent"))
+    charged = _by_strategy(_rows(costs, metric="updates_spent", counting="with pre-training"))
+    updates = {"MP": updates["MP"], "MP with pre-training": charged["MP"], **updates}
+    log_bars(panels[1, 0], updates, styles=STYLES)
     panels[1, 0].set_ylabel("updates to accuracy .80")
     _cumulative_updates(panels[1, 1], _rows(costs, metric="cumulative_updates"))
     letter_panels(panels)
     return figure
 
 
-def _cumulative_updates(axes: Axes, rows: DataFrame) -> None:
+def _cumulative_updates(axes: Axes, rows: pd.DataFrame) -> None:
     rows = rows.assign(
         arm=rows["strategy"].where(rows["counting"] == "corpus", rows["strategy"] + " with pre-training")
     )
@@ -112,21 +123,27 @@ def _cumulative_updates(axes: Axes, rows: DataFrame) -> None:
         shown[str(name)] = STYLES[str(name)]
         seed_band(axes, own, x="tasks", style=STYLES[str(name)])
     axes.set(xscale="log", yscale="log", xlabel="tasks learned", ylabel="updates so far")
-    arm_legend(axes, shown, loc="lower right")
+    axes.set_ylim(top=20 * axes.get_ylim()[1])
+    arm_legend(axes, shown, loc="upper left", ncols=2)
 
 
 @house_style()
-def draw_perturbations(*, perturbations: DataFrame) -> Figure:
+def draw_perturbations(*, perturbations: pd.DataFrame) -> Figure:
     """F4a: accuracy against the magnitude of nine families of perturbation."""
     figure, panels = new_panels(3, 3, width=2, height=5.6, sharey=True)
     rows = _rows(perturbations, metric="accuracy")
     rows = rows.assign(magnitude=rows["magnitude"].astype(float))
     names = list(rows["strategy"].unique())
     for axes, (family, own) in zip(panels.flat, rows.groupby("family", sort=False), strict=True):
-        for name in names:
-            seed_band(axes, _rows(own, strategy=name), x="magnitude", style=STYLES[name])
-        axes.set(title=str(family), ylim=(0, 1), xticks=sorted(own["magnitude"].unique()))
-        axes.set_xlabel(str(own["unit"].iloc[0]))
+        magnitudes, unit = sorted(own["magnitude"].unique()), own["unit"].iloc[0]
+        if len(magnitudes) == 1:
+            points_with_interval(axes, _by_strategy(own), styles=STYLES)
+            axes.set_xlabel(f"{unit}: {magnitudes[0]:g}")
+        else:
+            for name in names:
+                seed_band(axes, _rows(own, strategy=name), x="magnitude", style=STYLES[name])
+            axes.set(xticks=magnitudes, xlabel=unit)
+        axes.set(title=str(family), ylim=(0, 1))
         reference_line(axes, CHANCE)
     figure.supylabel("mean accuracy over nine tasks", fontsize=8)
     arm_legend(figure, {name: STYLES[name] for name in names})
@@ -134,7 +151,7 @@ def draw_perturbations(*, perturbations: DataFrame) -> Figure:
 
 
 @house_style()
-def draw_robustness(*, perturbations: DataFrame) -> Figure:
+def draw_robustness(*, perturbations: pd.DataFrame) -> Figure:
     """F4b: retained accuracy, MP minus each comparator, with its wins and losses at the level that C4 asks for."""
     retained = _rows(perturbations, metric="retained")
     seeds = retained.pivot_table(index=["family", "seed"], columns="strategy", values="value", sort=False)
@@ -143,8 +160,6 @@ def draw_robustness(*, perturbations: DataFrame) -> Figure:
     families = list(dict.fromkeys(retained["family"]))
     figure, panels = new_panels(width=1, height=3.4)
     axes = panels[0, 0]
-    import pandas as pd
-
     means = pd.DataFrame({name: gap.mean() for name, gap in gaps.items()}).loc[families]
     heat_map(axes, means, unit="retained accuracy, MP minus comparator", number="+.2f", centred=True)
     for column, gap in enumerate(gaps.values()):
@@ -157,13 +172,13 @@ def draw_robustness(*, perturbations: DataFrame) -> Figure:
 
 
 @house_style()
-def draw_lesions(*, lesions: DataFrame) -> Figure:
+def draw_lesions(*, lesions: pd.DataFrame) -> Figure:
     """F5: accuracy lost when a module of MP, or a quarter of JOINT, is silenced."""
-    lost = _rows(lesions, metric="lost")
+    lost = _rows(lesions, metric="lost", cut="module")
     figure, panels = new_panels(1, 2, width=2, height=2.6, sharex=True)
     for axes, name in zip(panels.flat, ("MP", "JOINT"), strict=True):
         matrix = _means(_rows(lost, strategy=name), index="silenced", columns="task")
-        heat_map(axes, matrix, unit="accuracy lost", limits=(0, 1))
+        heat_map(axes, matrix.round(2) + 0.0, unit="accuracy lost", limits=(0, 1))
         axes.set_title(name)
         axes.tick_params(axis="x", labelrotation=60)
     letter_panels(panels)
@@ -171,36 +186,28 @@ def draw_lesions(*, lesions: DataFrame) -> Figure:
 
 
 @house_style()
-def draw_dimension(*, dimension: DataFrame, examples: DataFrame) -> Figure:
+def draw_dimension(*, dimension: pd.DataFrame, examples: pd.DataFrame) -> Figure:
     """F6: participation ratio of the solutions, and states of two tasks on their first two principal components."""
     figure, panels = new_panels(2, 4, width=2, height=4.4)
     top = panels[0, 0].get_gridspec()
     for axes in panels[0]:
         axes.remove()
     left, right = figure.add_subplot(top[0, :2]), figure.add_subplot(top[0, 2:])
-    ratios = _rows(dimension, metric="participation_ratio")
-    for name, own in ratios.groupby("strategy", sort=False):
-        _task_points(left, own, str(name))
-    left.set(ylabel="participation ratio")
+    heat_map(left, _means(dimension, index="strategy", columns="task"), unit="participation ratio", number=".1f")
     left.tick_params(axis="x", labelrotation=60)
-    points_with_interval(right, _by_strategy(_rows(dimension, metric="mean_participation_ratio")), styles=STYLES)
-    right.set(ylabel="mean over nine tasks")
+    points_with_interval(right, _by_strategy(dimension), styles=STYLES)
+    right.set(ylabel="mean over the nine tasks")
     projected = examples[examples["metric"].isin(["pc1", "pc2"])]
     for axes, ((name, task), own) in zip(panels[1], projected.groupby(["shown", "task"], sort=False), strict=True):
         _projection(axes, own)
         axes.set_title(f"{name}, {task}")
-    panels[1, 0].set_ylabel("component 2")
+    for axes in panels[1]:
+        axes.set_ylabel("component 2")
     letter_panels([left, right, panels[1, 0]])
     return figure
 
 
-def _task_points(axes: Axes, rows: DataFrame, name: str) -> None:
-    """Means over seeds, one mark a task."""
-    means = rows.groupby("task", sort=False)["value"].mean()
-    axes.plot(means.index, means.to_numpy(), **{**STYLES[name].line, "linestyle": "none"})
-
-
-def _projection(axes: Axes, rows: DataFrame) -> None:
+def _projection(axes: Axes, rows: pd.DataFrame) -> None:
     """One line a trial, from the open circle at the start to the dot at the end."""
     wide = rows.pivot_table(index=["trial", "step"], columns="metric", values="value")
     for number, (_, path) in enumerate(wide.groupby(level="trial")):
@@ -211,7 +218,7 @@ def _projection(axes: Axes, rows: DataFrame) -> None:
 
 
 @house_style()
-def draw_forgetting(*, forgetting: DataFrame) -> Figure:
+def draw_forgetting(*, forgetting: pd.DataFrame) -> Figure:
     """F7: accuracy on each task while the nine are learned one after the other."""
     rows = _rows(forgetting, metric="accuracy")
     figure, panels = new_panels(3, 3, width=2, height=4.8, sharex=True, sharey=True)

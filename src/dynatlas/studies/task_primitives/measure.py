@@ -58,7 +58,7 @@ def measure_perturbations(
     for name in strategies:
         intact = torch.stack([setting.accuracy(job, found[name].for_task(task), task) for task in TASKS]).mean(0)
         for family, magnitudes in families[part].items():
-            where = {"strategy": name, "family": family}
+            where = {"strategy": name, "family": family, "unit": family_named(family).magnitude}
             hurt = torch.stack([perturbed_accuracy(job, setting, found[name], family, size) for size in magnitudes])
             for size, right in zip(magnitudes, hurt, strict=True):
                 frames.append(rows(right, job.seeds, "accuracy", magnitude=f"{size:g}", **where))
@@ -259,7 +259,7 @@ def measure_costs(
     for name in FORMULAS:
         for metric, value in counts(found[name], name, modules=MODULES, units=units).items():
             frames.append(rows(value.expand(count), job.seeds, metric, **cost_of(name, size=f"{MODULES} x {units}")))
-        for modules, small in sizes:
+        for modules, small in (size for size in sizes if size != [MODULES, units]):
             built = build(name, World(**world), modules=modules, units=small, generators=job.generators("sizes"))
             error = counts(built, name, modules=modules, units=small)["count_error"]
             frames.append(
