@@ -47,7 +47,7 @@ TANH = Activation(
     name="tanh",
     function=torch.tanh,
     write=lambda h, out: torch.tanh(h, out=out),
-    derivative=lambda h: 1 - torch.tanh(h) ** 2,
+    derivative=lambda h: torch.cosh(h).square().reciprocal(),  # 1 - tanh^2 is 0 from |h| = 19 on
     backward=lambda gradient, output, out: torch.ops.aten.tanh_backward.grad_input(gradient, output, grad_input=out),
 )
 SIGMOID = Activation(

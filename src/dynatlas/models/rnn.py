@@ -19,6 +19,7 @@ from torch import Tensor
 from dynatlas.models.activations import activation_named
 from dynatlas.models.initial import draw
 from dynatlas.models.noise import StepNoise
+from dynatlas.models.products import rows_times
 from dynatlas.models.recurrence import Readout, Recurrence, with_bias
 
 Params = dict[str, Tensor]
@@ -172,10 +173,12 @@ def states_at(
     with torch.no_grad():
         state0 = _initial_state(x, weights["w_rec"], state0)
         kept = torch.empty_like(state0)
-        wanted = steps.expand(state0.shape[:2])[..., None]
+        wanted, ends = steps.expand(state0.shape[:2])[..., None], set(steps.unique().tolist())
+        x = x[:, : max(ends) + 1]
         unrolled = _unroll(weights, x, state0, alpha, activation, (noise, noise_gain), activity_noise, unit_mask)
         for t, state in enumerate(unrolled):
-            torch.where(wanted == t, state, kept, out=kept)
+            if t in ends:
+                torch.where(wanted == t, state, kept, out=kept)
     return kept
 
 
@@ -237,7 +240,7 @@ def _derivative(activation: Nonlinearity, h: Tensor) -> Tensor:
 
 def _argument(params: Mapping[str, Tensor], x: Tensor, s: Tensor) -> Tensor:
     """x W_in + s W_rec + b for any leading axes."""
-    h = (x[..., None, :] @ params["w_in"] + s[..., None, :] @ params["w_rec"])[..., 0, :]
+    h = rows_times(x, params["w_in"]) + rows_times(s, params["w_rec"])
     return h + params["b"] if "b" in params else h
 
 
