@@ -174,7 +174,6 @@ def states_at(
         state0 = _initial_state(x, weights["w_rec"], state0)
         kept = torch.empty_like(state0)
         wanted, ends = steps.expand(state0.shape[:2])[..., None], set(steps.unique().tolist())
-        x = x[:, : max(ends) + 1]
         unrolled = _unroll(weights, x, state0, alpha, activation, (noise, noise_gain), activity_noise, unit_mask)
         for t, state in enumerate(unrolled):
             if t in ends:
