@@ -7,8 +7,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from dynatlas.config import AtlasConfig, ConfigError, load_config, load_studies, nearest, read_yaml, select
+from dynatlas.config import AtlasConfig, ConfigError, load_config, load_studies, read_yaml, select
 from dynatlas.fingerprint import CodeIndex
+from dynatlas.names import nearest
 from dynatlas.nodes import ROOT, Node
 from dynatlas.plan import Plan, claims_path, ledger_nodes
 

@@ -6,14 +6,15 @@ imports torch, numpy or pandas: Snakemake reads it at every start.
 
 from __future__ import annotations
 
-import difflib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from dynatlas.names import nearest
 
 Scale = Literal["smoke", "quick", "standard", "paper"]
 Count = Annotated[int, Field(gt=0, strict=True)]
@@ -22,12 +23,6 @@ SCALES: tuple[Scale, ...] = get_args(Scale)
 
 class ConfigError(Exception):
     """Something in the configuration is wrong; the message says what, where, and the way out."""
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """`; did you mean 'x'?` for the known name nearest to `name`, or an empty string."""
-    found = difflib.get_close_matches(str(name), sorted(known), n=1, cutoff=0.5)
-    return f"; did you mean {found[0]!r}?" if found else ""
 
 
 # ---------------------------------------------------------------- yaml

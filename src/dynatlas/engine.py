@@ -11,7 +11,8 @@ import sys
 from pathlib import Path
 
 from dynatlas.atlas import Atlas
-from dynatlas.config import ConfigError, nearest
+from dynatlas.config import ConfigError
+from dynatlas.names import nearest
 
 
 def job_options(atlas: Atlas) -> str:

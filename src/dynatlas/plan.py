@@ -8,8 +8,9 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from dynatlas.config import AtlasConfig, ConfigError, FigureSpec, MeasureSpec, NodeSpec, StudySpec, nearest, read_yaml
+from dynatlas.config import AtlasConfig, ConfigError, FigureSpec, MeasureSpec, NodeSpec, StudySpec, read_yaml
 from dynatlas.fingerprint import CodeIndex, digest, file_digest, library_versions
+from dynatlas.names import nearest
 from dynatlas.nodes import Node
 from dynatlas.seeds import seed_list
 

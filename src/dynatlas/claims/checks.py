@@ -9,7 +9,8 @@ from pydantic import ValidationError
 
 from dynatlas.claims.control import control_rules
 from dynatlas.claims.declaration import Claim, effective
-from dynatlas.config import ConfigError, explain, nearest
+from dynatlas.config import ConfigError, explain
+from dynatlas.names import nearest
 
 
 def parse_claims(content: Any, where: str = "claims.yaml") -> list[Claim]:

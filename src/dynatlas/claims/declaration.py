@@ -11,7 +11,8 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BeforeValidator, ConfigDict, Field, PositiveInt, field_validator, model_validator
 
-from dynatlas.config import ConfigError, Scale, Strict, nearest
+from dynatlas.config import ConfigError, Scale, Strict
+from dynatlas.names import nearest
 
 Value = bool | int | float | str
 Reduction = Literal["mean", "min", "max", "median"]

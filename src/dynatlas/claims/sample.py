@@ -11,7 +11,7 @@ from dynatlas.claims.declaration import Part, Term, at_scale, effective
 from dynatlas.claims.intervals import Floats
 from dynatlas.claims.statistics import slope, spearman
 from dynatlas.claims.tables import ClaimError, Grid, Table, aligned, grid, reduce_grid, select
-from dynatlas.config import nearest
+from dynatlas.names import nearest
 
 Permutation = Callable[[int, int], np.ndarray]
 """(seed, number of conditions) -> an order of the conditions: the wrong pairing of a control."""

@@ -11,7 +11,7 @@ import pandas as pd
 
 from dynatlas.claims.declaration import Reduction, Selector, Value
 from dynatlas.claims.intervals import Floats
-from dynatlas.config import nearest
+from dynatlas.names import nearest
 
 FIXED = ("seed", "metric", "value")
 PROVENANCE = ("study", "experiment")

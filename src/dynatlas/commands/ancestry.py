@@ -9,7 +9,8 @@ from pathlib import Path
 
 from dynatlas.atlas import Atlas
 from dynatlas.cli import overrides
-from dynatlas.config import ConfigError, nearest
+from dynatlas.config import ConfigError
+from dynatlas.names import nearest
 from dynatlas.nodes import Node
 from dynatlas.steps.sidecar import sidecar_path
 

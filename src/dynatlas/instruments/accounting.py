@@ -6,13 +6,14 @@ a built network (`count_built`).
 
 from __future__ import annotations
 
-import difflib
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+from dynatlas.names import named
 
 SENSORY_INPUTS = 5
 OUTPUTS = 3
@@ -154,11 +155,7 @@ _TRAINABLE: dict[str, Callable[[Sizes], int]] = {
 
 
 def _look_up(formulas: dict[str, Callable[[Sizes], int]], strategy: str) -> Callable[[Sizes], int]:
-    if strategy not in formulas:
-        near = difflib.get_close_matches(strategy, formulas, n=1, cutoff=0.3)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise ValueError(f"strategy {strategy!r}: there are {', '.join(formulas)}{hint}")
-    return formulas[strategy]
+    return named(formulas, strategy, "strategy")
 
 
 def _sizes(modules: int, units: int, tasks: int, module_inputs: Sequence[int] | None) -> Sizes:

@@ -9,12 +9,13 @@ network of your own, give its tensors a leading axis of length 1 and name its re
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Generator, Tensor
+
+from dynatlas.names import named
 
 Params = dict[str, Tensor]
 Magnitude = float | Tensor
@@ -89,11 +90,7 @@ def perturb(
 
 def family_named(name: str) -> Family:
     """The family of that name; ValueError with the nearest name."""
-    if name not in FAMILIES:
-        near = difflib.get_close_matches(name, FAMILIES, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise ValueError(f"family {name!r}: no such perturbation{hint} There are: {', '.join(FAMILIES)}")
-    return FAMILIES[name]
+    return named(FAMILIES, name, "perturbation")
 
 
 def silence(units: Tensor | Sequence[int], *, of: int) -> Tensor:

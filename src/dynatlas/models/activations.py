@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from dynatlas.models.names import named
+from dynatlas.names import named
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from dynatlas.models.names import named
+from dynatlas.names import named
 
 
 def gaussian(rows: int, columns: int, *, gain: float, generator: torch.Generator) -> Tensor:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Generator, Tensor
@@ -42,10 +41,3 @@ def steps_within(u: Tensor, span: tuple[float, float], dt: float) -> Tensor:
 def sign(u: Tensor) -> Tensor:
     """-1 or 1 with equal probability."""
     return torch.where(u < 0.5, -1.0, 1.0)
-
-
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """The end of a message about an unknown name: the nearest known one, and all of them."""
-    known = list(known)
-    near = difflib.get_close_matches(name, known, n=1)
-    return (f"; did you mean {near[0]!r}?" if near else "") + f" There are: {', '.join(known)}"

@@ -15,7 +15,8 @@ from dataclasses import dataclass, fields, replace
 import torch
 from torch import Generator, Tensor
 
-from dynatlas.tasks.draws import channel_noise, did_you_mean, sign, steps_within, uniforms, within
+from dynatlas.names import named
+from dynatlas.tasks.draws import channel_noise, sign, steps_within, uniforms, within
 from dynatlas.tasks.timing import Timing
 
 MODALITY_CHANNELS = ("mod1_sin", "mod1_cos", "mod2_sin", "mod2_cos")
@@ -110,10 +111,8 @@ class Batch:
 
 def task_ids(names: Sequence[str]) -> Tensor:
     """Indices into NINE_TASKS, long (trial,); ValueError with the nearest name."""
-    for name in names:
-        if name not in NINE_TASKS:
-            raise ValueError(f"task {name!r}: no such task{did_you_mean(name, NINE_TASKS)}")
-    return torch.tensor([NINE_TASKS.index(name) for name in names], dtype=torch.long)
+    indices = {name: index for index, name in enumerate(NINE_TASKS)}
+    return torch.tensor([named(indices, name, "task") for name in names], dtype=torch.long)
 
 
 def make_batch(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-from dynatlas.tasks.draws import did_you_mean
+from dynatlas.names import named
 
 
 @dataclass(frozen=True)
@@ -64,9 +64,7 @@ TIMINGS = {"lineage": LINEAGE_TIMING, "quick": QUICK_TIMING}
 
 def timing_named(name: str) -> Timing:
     """The timing of that name; ValueError with the nearest name."""
-    if name not in TIMINGS:
-        raise ValueError(f"timing {name!r}: no such timing{did_you_mean(name, TIMINGS)}")
-    return TIMINGS[name]
+    return named(TIMINGS, name, "timing")
 
 
 def _longest(span: tuple[float, float], dt: float) -> int:
