@@ -35,8 +35,15 @@ results.figure("tasks")
 results.figure("accuracy")
 
 # %%
-accuracy = results.table("accuracy")
-accuracy.groupby(["strategy", "seed"])["value"].mean().groupby("strategy").describe()[["mean", "std", "min", "max"]]
+accuracy = results.table("accuracy").groupby(["strategy", "seed"])["value"].mean()
+accuracy.groupby("strategy").describe()[["mean", "std", "min", "max"]].round(3)
+
+# %% [markdown]
+# Budgets differ between strategies: so many trials (streams, for primitives) did each learn from.
+
+# %%
+costs = results.table("costs")
+costs.query("metric == 'trials_seen'").groupby("strategy")["value"].first().astype(int)
 
 # %% [markdown]
 # The updates that a corpus of nine tasks costs are counted after pre-training. Charged with all of its pre-training, MP has
@@ -55,6 +62,23 @@ results.figure("perturbations")
 
 # %%
 results.figure("robustness")
+
+# %% [markdown]
+# The lesion is cut along MP's own modules, so here are wins and losses with it and without. Beside them the raw ratios,
+# which flatter whoever starts near chance (GP).
+
+# %%
+import pandas as pd
+
+parts = results.claims().query("part_of in ['C4a', 'C4b', 'C4c']")
+families = parts.index.str.partition(".").get_level_values(2)
+outcome = parts["verdict"].map({"reproduced": "won", "contradicted": "lost"}).fillna("undecided")
+counted = {"nine families": families != "", "without the lesion": families != "localised-lesion"}
+pd.concat({name: outcome[keep].groupby(parts["part_of"][keep]).value_counts() for name, keep in counted.items()}).unstack(0)
+
+# %%
+perturbed = results.table("perturbations")
+perturbed.query("metric == 'retained_raw'").pivot_table(index="family", columns="strategy", values="value").round(3)
 
 # %% [markdown]
 # ## Silencing a module reveals the solution

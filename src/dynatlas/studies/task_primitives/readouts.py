@@ -78,22 +78,28 @@ def refitted_in_turn(exam: Exam, w_out: Tensor, b_out: Tensor) -> Tensor:
     return torch.stack(rows, dim=1)
 
 
+def loss_from_sums(w: Tensor, gram: Tensor, cross: Tensor) -> Tensor:
+    """The loss of section 3.2 of linear readouts w (member, unit + 1, 3), up to a constant and a factor of each member.
+
+    gram (member, unit + 1, unit + 1) and cross (member, unit + 1, 3) are sums over steps and trials with weights c^2.
+    """
+    return (w * (gram @ w - 2 * cross) * w.new_tensor(CHANNEL_WEIGHTS)).sum((1, 2))
+
+
 def learn_by_gradient(job: Job, sums: Sequence[Moments], exam: Exam, *, steps: int, learning_rate: float) -> Fitted:
     """Readouts by full-batch Adam from standard initial weights, marked after every step.
 
-    `sums` have weights c^2 and a constant: the loss of section 3.2 depends on the trials through them alone.
+    `sums` have weights c^2 and a constant: the loss depends on the trials through them alone.
     """
     scale = torch.stack([one.weight for one in sums], dim=1).flatten()[:, None, None]
     gram = (torch.stack([one.xx for one in sums], dim=1).flatten(0, 1) / scale).float()
     cross = (torch.stack([one.xy for one in sums], dim=1).flatten(0, 1) / scale).float()
-    channels = cross.new_tensor(CHANNEL_WEIGHTS)
     rows, columns = cross.shape[1] - 1, cross.shape[2]
     drawn = [gaussian(rows, columns, gain=1.0, generator=g) for g in job.generators("initialisation") for _ in sums]
     start = torch.nn.functional.pad(torch.stack(drawn).float(), (0, 0, 0, 1))
 
     def loss(params: Params, step: int) -> Tensor:
-        w = params["readout"]
-        return (w * (gram @ w - 2 * cross) * channels).sum((1, 2))
+        return loss_from_sums(params["readout"], gram, cross)
 
     def marks(params: Params, step: int) -> dict[str, Tensor]:
         w = params["readout"].unflatten(0, (-1, len(sums)))

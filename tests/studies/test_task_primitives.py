@@ -1,0 +1,249 @@
+"""The lead study: its mathematics on cases with known answers, and its claims on planted tables."""
+
+from __future__ import annotations
+
+import math
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from dynatlas.claims.checks import parse_claims
+from dynatlas.claims.decide import decide
+from dynatlas.config import read_yaml
+from dynatlas.jobs import Job, Run
+from dynatlas.models.rnn import rollout
+from dynatlas.optim.ridge import moments
+from dynatlas.studies.task_primitives import measure, train
+from dynatlas.studies.task_primitives.costs import FORMULAS, build, counts, updates
+from dynatlas.studies.task_primitives.readouts import Exam, learned_in_turn, loss_from_sums, refitted_in_turn
+from dynatlas.studies.task_primitives.world import TASKS, Strategy, World
+from dynatlas.tasks.multitask import masked_loss
+
+WORLD = {"timing": "quick", "dt": 100, "sigma_x": 0.02, "sigma_rec": 0.05, "evaluation_trials": 6}
+PAPER_WORLD = WORLD | {"timing": "lineage", "dt": 20, "sigma_x": 0.1}
+SMALL = {"steps": 3, "trials": 4, "learning_rate": 7e-3, "world": WORLD}
+JOB = Job(study="task-primitives", seeds=[0, 1])
+
+
+@pytest.mark.parametrize(("name", "total"), [("MP", 11547), ("SEP", 17667), ("JOINT", 28483), ("DP", 30907)])
+def test_parameters_are_those_of_the_card(name, total):
+    built = build(name, World(**WORLD), modules=4, units=40, generators=JOB.generators("sizes"))
+    found = counts(built, name, modules=4, units=40)
+    assert found["total_parameters"].item() == total
+    assert found["count_error"].item() == 0
+
+
+@pytest.mark.parametrize(("name", "size"), product(FORMULAS, [(4, 8), (2, 20), (5, 3)]))
+def test_built_networks_have_the_parameters_of_the_formulas(name, size):
+    modules, units = size
+    built = build(name, World(**WORLD), modules=modules, units=units, generators=JOB.generators("sizes"))
+    found = counts(built, name, modules=modules, units=units)
+    assert found["count_error"].item() == found["marginal_error"].item() == 0
+
+
+def test_masked_modules_never_see_the_other_modality_and_share_their_start():
+    run = train.train_primitives(JOB, strategies=["MP", "MPu"], units=5, **SMALL)
+    blind = run["MP.w_in"][:, 0, 3:, 5:10], run["MP.w_in"][:, 0, 1:3, 10:15]
+    assert not any(w.any() for w in blind)
+    assert run["MPu.w_in"].all()
+    assert torch.equal(run["MP.w_rec"][:, 0, :5, :5], run["MPu.w_rec"][:, 0, :5, :5])  # memory: masked nowhere
+    assert run["MP.scalars"] == 4 * 25 + 5 * (5 + 3 + 3 + 5) + 20 + (5 + 3 + 3 + 3) * 6
+
+
+def test_a_silenced_module_leaves_the_others_to_the_bit():
+    run = train.draw_reservoirs(JOB, draws={"": "reservoir"}, units=6, gain=0.95, world=WORLD)
+    modular, dense = ({name: run[f"{kind}.{name}"][:, 0] for name in ("w_in", "w_rec", "b")} for kind in ("MR", "RES"))
+    x = torch.randn(9, 4, 5, generator=torch.Generator().manual_seed(1))
+    mask = torch.ones(24)
+    mask[6:12] = 0
+    rest = mask.bool()
+    whole, cut = rollout(modular, x, fused=False), rollout(modular, x, unit_mask=mask)
+    assert torch.equal(whole[..., rest], cut[..., rest])
+    assert not torch.equal(rollout(dense, x, fused=False)[..., rest], rollout(dense, x, unit_mask=mask)[..., rest])
+
+
+def planted_exam() -> tuple[Exam, torch.Tensor, torch.Tensor]:
+    draw = torch.Generator().manual_seed(0)
+    states = [torch.randn(2, 30, 7, generator=draw) for _ in TASKS]
+    loc = [torch.rand(2, 30, generator=draw) * 2 * math.pi for _ in TASKS]
+    return Exam(states, loc), torch.randn(2, 9, 7, 3, generator=draw), torch.randn(2, 9, 3, generator=draw) - 1
+
+
+def test_own_readouts_forget_nothing_and_a_shared_one_does():
+    exam, w_out, b_out = planted_exam()
+    own, shared = learned_in_turn(exam, w_out, b_out), refitted_in_turn(exam, w_out, b_out)
+    for j in range(9):
+        assert torch.equal(own[:, j, j], shared[:, j, j])
+        assert all(torch.equal(own[:, k, j], own[:, j, j]) for k in range(j, 9))
+    assert not torch.equal(torch.diagonal(shared, dim1=1, dim2=2), shared[:, -1])
+
+
+def test_loss_from_sums_is_the_loss_over_trials():
+    setting = World(**WORLD)
+    batch = setting.trials(["MemPro"] * 5, JOB.generators("readout"))
+    states = torch.rand(2, *batch.x.shape[1:3], 4, dtype=torch.float64)
+    with_one = torch.cat([states, torch.ones_like(states[..., :1])], dim=-1)
+    sums = moments(
+        with_one.flatten(1, 2), batch.y.flatten(1, 2).double(), weights=batch.mask[..., 1].flatten(1).square()
+    )
+    first, second = torch.randn(2, 2, 5, 3, dtype=torch.float64)
+    entries = batch.y[0].numel()
+    direct = [masked_loss(with_one @ w[:, None], batch.y, batch.mask) * entries for w in (first, second)]
+    by_sums = [loss_from_sums(w, sums.xx, sums.xy) for w in (first, second)]
+    torch.testing.assert_close(by_sums[0] - by_sums[1], direct[0] - direct[1], rtol=1e-6, atol=1e-6)
+
+
+def test_updates_count_to_the_first_crossing_and_are_infinite_without_one():
+    course = torch.tensor([[0.1, 0.1], [0.85, 0.3], [0.7, 0.79]])[..., None].expand(3, 2, 9)
+    run = Run({"SEP.course": course, "SEP.course_steps": torch.tensor([0, 25, 50])}, seeds=[0, 1], settings={})
+    found = updates(run, "SEP", trainable=90, before=10.0)
+    assert found["updates", 9].tolist() == [25 * 90 + 10, math.inf]
+    assert found["updates_spent", 9].tolist() == [25 * 90 + 10, 50 * 90 + 10]
+    assert found["cumulative_updates", 18].tolist() == [2 * 25 * 90 + 10, 2 * 50 * 90 + 10]
+
+
+def test_interaction_ignores_what_modules_and_tasks_do_alone():
+    alone = torch.arange(4.0)[:, None] + 10 * torch.arange(9.0)
+    board = torch.tensor([1.0, -1.0, 1.0, -1.0])[:, None] * torch.tensor([1.0, -1.0] * 4 + [0.0])
+    found = measure.interaction(torch.stack([alone, alone + 3 * board]))
+    torch.testing.assert_close(found, torch.tensor([0.0, 8.0]))
+
+
+def test_retained_accuracy_counts_from_chance_and_is_not_clipped():
+    found = measure.retained_above_chance(torch.tensor([[0.5, 0.0], [0.3, 0.1]]), torch.tensor([0.9, 0.6]))
+    torch.testing.assert_close(found, torch.tensor([0.375, -0.1]))
+
+
+def test_a_task_is_answered_by_its_own_network_or_readout():
+    number = torch.arange(9.0)[None, :, None]
+    nine = Strategy({"w_in": number[..., None], "w_rec": number[..., None], "b": number}, number[..., None], number)
+    assert all(nine.for_task(task)["w_rec"].item() == k for k, task in enumerate(TASKS))
+    one = Strategy({name: w[:, :1] for name, w in nine.network.items()}, nine.w_out, nine.b_out)
+    last = one.for_task(TASKS[-1])
+    assert (last["w_rec"].item(), last["w_out"].item()) == (0, 8)
+
+
+def test_projected_learning_keeps_biases_and_plain_learning_does_not():
+    projections = {"SEQ": math.inf, "GP": 0.1}
+    run = train.train_sequential(JOB, projections=projections, units=8, covariance_trials=3, **SMALL)
+    assert run["SEQ.b"].any()
+    assert not run["GP.b"].any()
+    assert run["GP.learned"].shape == (2, 9, 9)
+    assert not torch.equal(run["GP.w_rec"], run["SEQ.w_rec"])
+
+
+def test_the_papers_time_step_runs():
+    small = SMALL | {"steps": 1, "trials": 2, "world": PAPER_WORLD}
+    run = train.train_primitives(JOB, strategies=["MP"], units=4, **small)
+    joint = train.train_joint(JOB, units=8, every=1, **small)
+    assert all(torch.isfinite(w).all() for w in (*run.values(), *joint.values()))
+    assert World(**PAPER_WORLD).trials(["MultiMem"], JOB.generators("task")).x.shape[1] > 200
+
+
+CLAIMS = {c.id: c for c in parse_claims(read_yaml(Path(train.__file__).with_name("claims.yaml")))}
+LEVELS = {"MP": 0.94, "MPu": 0.93, "DP": 0.88, "SEP": 0.95, "JOINT": 0.96, "GP": 0.5, "SEQ": 0.25}
+LEVELS |= {"MR": 0.35, "RES": 0.36, "MR2": 0.36, "RES2": 0.36}
+FAMILIES = [part.id for part in CLAIMS["C4a"].parts]
+DIMENSIONS = {"MP": 8.0, "DP": 10.0, "SEP": 5.5, "JOINT": 6.5, "GP": 7.0, "MR": 6.5, "RES": 6.5}
+MODULES = ["memory", "comparison-1", "comparison-2", "comparison-sum"]
+
+
+class Planted:
+    """Tables of eight seeds in which every claim holds; `swap` exchanges names of arms."""
+
+    def __init__(self) -> None:
+        self.rng = np.random.default_rng(5)
+        self.tables: dict[str, list[dict]] = {name: [] for name in
+            ("accuracy", "costs", "perturbations", "lesions", "forgetting", "dimension")}  # fmt: skip
+        for name, level in LEVELS.items():
+            for task in TASKS:
+                self.add("accuracy", "accuracy", level, strategy=name, task=task)
+            self.add_lesions(name)
+        for name, family in product(["MP", "DP", "SEP", "JOINT", "GP"], FAMILIES):
+            self.add("perturbations", "retained", 0.7 if name == "MP" else 0.5, strategy=name, family=family)
+        for (name, level), task in product(DIMENSIONS.items(), TASKS):
+            self.add("dimension", "participation_ratio", level, strategy=name, task=task)
+        self.add_forgetting()
+        self.add_costs()
+
+    def add(self, table: str, metric: str, level: float, spread: float = 0.01, **where: object) -> None:
+        for seed in range(100, 108):
+            value = level + spread * self.rng.normal()
+            self.tables[table].append({"seed": seed, **where, "metric": metric, "value": value})
+
+    def add_lesions(self, name: str) -> None:
+        modular = name in ("MP", "MPu")
+        for cut in ("module", "random"):
+            contained = modular and cut == "module"
+            where = {"strategy": name, "cut": cut}
+            for silenced, task in product(MODULES, TASKS):
+                hit = (silenced, task) in {("comparison-1", "CtxMemDm1"), ("comparison-2", "CtxMemDm2")}
+                cell = {**where, "silenced": silenced, "task": task}
+                self.add("lesions", "accuracy", 0.8 if contained else 0.25, **cell)
+                self.add("lesions", "lost", 0.6 if contained and hit else 0.05, **cell)
+            for metric, high, low in (("retained", 0.85, 0.25), ("interaction", 0.03, 0.008)):
+                self.add("lesions", metric, high if contained else low, 0.001, **where, silenced="all", task="all")
+
+    def add_forgetting(self) -> None:
+        for name, drop in {"MP": 0.0, "SEQ": 0.7, "GP": 0.4, "MP, one readout": 0.5}.items():
+            for task in TASKS:
+                where = {"strategy": name, "task": task, "learned": 9}
+                self.add("forgetting", "change", -drop, 0.01 if drop else 0.0, **where)
+                self.add("forgetting", "drop", drop, **where)
+                self.add("forgetting", "accuracy", 0.95 - drop, **where)
+
+    def add_costs(self) -> None:
+        totals = {"MP": 11547, "DP": 30907, "SEP": 17667, "JOINT": 28483}
+        for name, total in totals.items():
+            where = {"strategy": name, "counting": "corpus", "size": "4 x 40", "tasks": 9}
+            parameters = {
+                "total_parameters": total,
+                "count_error": 0,
+                "marginal_error": 0 if name in ("MP", "DP") else 9,
+            }
+            for metric, value in parameters.items():
+                self.add("costs", metric, value, 0.0, **where)
+        spent = {"MP": (1e5, 8e6), "SEP": (5e6, 5e6), "JOINT": (6e6, 6e6)}
+        for name, metric in product(spent, ("updates", "updates_spent")):
+            for counting, value in zip(("corpus", "with pre-training"), spent[name], strict=True):
+                where = {"strategy": name, "counting": counting, "size": "own", "tasks": 9}
+                self.add("costs", metric, value, value / 50, **where)
+
+    def frames(self, column: str = "strategy", swap: dict[str, str] | None = None) -> dict[str, pd.DataFrame]:
+        both = (swap or {}) | {b: a for a, b in (swap or {}).items()}
+        frames = {name: pd.DataFrame(rows) for name, rows in self.tables.items()}
+        return {n: f.assign(**{column: f[column].replace(both)}) if column in f else f for n, f in frames.items()}
+
+
+SWAPS = {
+    "C1": {"MP": "RES"}, "C2": {"MP": "JOINT"}, "C3": {"MP": "SEP"},
+    "C4a": {"MP": "JOINT"}, "C4b": {"MP": "SEP"}, "C4c": {"MP": "GP"},
+    "C5a": {"MP": "MR", "DP": "RES"}, "C5b": {"MPu": "DP"}, "C6a": {"MP": "JOINT"},
+    "C6b": {"comparison-1": "comparison-2"}, "C6c": {"MP": "DP"}, "C7": {"MP": "MP, one readout"}, "C8": {"MP": "SEP"},
+}  # fmt: skip
+PLANTED = Planted()
+
+
+def test_every_claim_is_planted():
+    assert list(CLAIMS) == list(SWAPS)
+
+
+@pytest.mark.parametrize("claim", SWAPS)
+def test_a_claim_comes_out_where_it_holds_and_not_where_arms_are_exchanged(claim):
+    found = decide(CLAIMS[claim], PLANTED.frames(), scale="quick")[0]
+    assert (found.verdict, found.control_verdict != "reproduced") == ("reproduced", True), found.reason
+    column = "silenced" if claim == "C6b" else "strategy"
+    assert decide(CLAIMS[claim], PLANTED.frames(column, SWAPS[claim]), scale="quick")[0].verdict == "contradicted"
+
+
+def test_readouts_that_never_reach_the_criterion_contradict_and_networks_count_their_budget():
+    tables = PLANTED.frames()
+    costs = tables["costs"]
+    late = (costs["metric"] == "updates") & (costs["seed"] == 103) & (costs["counting"] == "corpus")
+    for name, verdict in {"MP": "contradicted", "SEP": "reproduced"}.items():
+        never = costs.assign(value=costs["value"].mask(late & (costs["strategy"] == name), np.inf))
+        assert decide(CLAIMS["C3"], tables | {"costs": never}, scale="quick")[0].verdict == verdict
