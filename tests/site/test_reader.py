@@ -57,8 +57,14 @@ def test_an_unknown_name_is_answered_with_the_nearest(study, ask, message):
 
 
 def test_a_study_that_was_not_made_says_how_to_make_it(root):
-    with pytest.raises(artefacts.ArtefactError, match="snakemake --config scale=paper task-primitives"):
-        open_study("task-primitives", "paper", root)
+    with pytest.raises(artefacts.ArtefactError, match="snakemake --config scale=paper seeds=dev -- task-primitives"):
+        open_study("task-primitives", "paper-dev", root)
+
+
+def test_a_notebook_below_the_results_finds_them(root):
+    below = root / "workflow" / "notebooks"
+    below.mkdir(parents=True)
+    assert open_study("task-primitives", "quick", below).table("accuracy").shape == (2, 3)
 
 
 def test_a_damaged_figure_is_refused(study, root):

@@ -1,6 +1,6 @@
 """What a study's notebook reads: its claims, tables and figures, at one scale. A notebook never computes them.
 
-study = open_study("task-primitives", "quick", "../..")
+study = open_study("task-primitives", "quick")
 study.claim_table()
 """
 
@@ -105,14 +105,16 @@ def open_study(study: str, scale: str, root: str | Path = ".") -> StudyReader:
     Args:
         study: its name, such as `task-primitives`.
         scale: as it stands in paths, such as `quick`.
-        root: the folder that holds `results/` and `figures/`.
+        root: the folder that holds `results/` and `figures/`, or any below it (Jupyter starts in the notebook's own).
 
     Raises:
         ArtefactError: nothing of this study was made there; says what makes it.
     """
-    reader = StudyReader(study, scale, Path(root))
-    if not (reader.results / "claims.json").exists():
-        raise artefacts.ArtefactError(
-            f"{reader.results / 'claims.json'} does not exist; to make it: snakemake --config scale={scale} {study}"
-        )
-    return reader
+    claims = Path("results", scale, study, "claims.json")
+    for folder in (Path(root), *Path(root).resolve().parents):
+        if (folder / claims).exists():
+            return StudyReader(study, scale, folder)
+    wanted, dev = scale.removesuffix("-dev"), " seeds=dev" if scale.endswith("-dev") else ""
+    raise artefacts.ArtefactError(
+        f"{Path(root, claims)} does not exist; to make it: snakemake --config scale={wanted}{dev} -- {study}"
+    )
