@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dynatlas import artefacts
-from dynatlas.config import nearest
+from dynatlas.names import nearest
 from dynatlas.site.content import shown_width
 
 if TYPE_CHECKING:
