@@ -222,9 +222,11 @@ def jacobian(
     with the leak inside. Shapes as in `step`.
     """
     h = _argument(params, x, s)
-    identity = torch.eye(s.shape[-1], dtype=s.dtype, device=s.device)
     back = params["w_rec"].transpose(-1, -2)
     after = step(params, x, s, alpha=alpha, activation=activation, leak=leak)
+    if alpha == 1:
+        return after, _derivative(activation, h)[..., None] * back
+    identity = torch.eye(s.shape[-1], dtype=s.dtype, device=s.device)
     if leak == "outside":
         return after, (1 - alpha) * identity + alpha * _derivative(activation, h)[..., None] * back
     slope = _derivative(activation, (1 - alpha) * s + alpha * h)
@@ -234,7 +236,9 @@ def jacobian(
 def _derivative(activation: Nonlinearity, h: Tensor) -> Tensor:
     if isinstance(activation, str):
         return activation_named(activation).derivative(h)
-    return torch.func.jvp(activation, (h,), (torch.ones_like(h),))[1]
+    with torch.enable_grad():  # not torch.func.jvp, whose levels several threads share
+        leaf = h.detach().requires_grad_()
+        return torch.autograd.grad(activation(leaf).sum(), leaf)[0]
 
 
 def _argument(params: Mapping[str, Tensor], x: Tensor, s: Tensor) -> Tensor:
