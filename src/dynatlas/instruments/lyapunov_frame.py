@@ -1,0 +1,107 @@
+"""A frame of tangent vectors, carried along by Jacobians and kept from collapsing: the engine of the exponents.
+
+The QR method (Benettin et al. 1980) writes J_T ... J_1 Q_0 = Q_T R_T ... R_1 and reads the growth off the diagonals.
+The identity holds for *any* frames B_t with J_t B_{t-1} = B_t R_t and R_t upper triangular, if the last one is made
+orthonormal: J_T ... J_1 Q_0 = B_T (R_T ... R_1) = Q (R R_T ... R_1) with B_T = Q R. So at each step we split the
+factor off by elimination with row pivoting, B = P^T L, R = U, and orthonormalise only where exponents are read. It is
+the same number at about half the cost, and a better one where rows of J differ in scale: pivoting keeps the relative
+accuracy of saturated units, and rows that are exactly zero give a factor that is exactly zero.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+SPREAD_LIMIT = 1e6
+"""Largest ratio of a block's factors under `qr_every="auto"`: it underestimates the condition number up to 80 times."""
+FIXED_SPREAD_LIMIT = 1e10
+"""The same for a given number of steps, where passing it is an error."""
+LONGEST_BLOCK = 32
+_SUSPICIOUS = 1e10
+
+
+@dataclass
+class Frame:
+    """Tangent vectors of many trajectories, and how much they have grown since they were last read.
+
+    `block`: how many Jacobians are multiplied before a triangular factor is split off; "auto" begins with one and
+    doubles as long as the factors of a block stay close, and does a block again in halves where they do not.
+    """
+
+    basis: Tensor
+    """Transposed, (row, vector, coordinate), so that it lies in memory as LAPACK wants it."""
+    block: int | str
+    reverse: bool = False
+
+    def __post_init__(self) -> None:
+        self.growth = self.basis.new_zeros(self.basis.shape[:2])
+        self.spread = self.basis.new_ones(self.basis.shape[0])
+        self.span = 1 if self.block == "auto" else int(self.block)
+        self._volume = _log_diagonal(self.basis)
+
+    def advance(self, jacobians: Tensor) -> None:
+        """Carry the frame along by J_1, J_2, ..., (step, row, d, d); a factor is split off at the end in any case."""
+        start = 0
+        while start < len(jacobians):
+            length = min(self.span, len(jacobians) - start)
+            self._carry(jacobians[start : start + length])
+            start += length
+
+    def read(self) -> Tensor:
+        """Logarithms of the growth (row, vector) since the last reading; -inf where a direction died."""
+        volume = _log_diagonal(self.basis)
+        growth = self.growth + (volume - self._volume)
+        self.growth, self._volume = torch.zeros_like(self.growth), volume
+        return growth
+
+    def _carry(self, jacobians: Tensor) -> None:
+        moved = self.basis
+        for jacobian in jacobians if self.reverse else jacobians.mT:
+            moved = torch.bmm(moved, jacobian)
+        basis, factors, spread, exact = eliminate(moved)
+        widest = float(spread.max())
+        if self.block == "auto" and len(jacobians) > 1 and not (exact and widest <= SPREAD_LIMIT):
+            half = len(jacobians) // 2
+            self._carry(jacobians[:half])
+            self._carry(jacobians[half:])
+            self.span = half
+            return
+        self.basis, self.growth = basis, self.growth + factors.log()
+        self.spread = torch.maximum(self.spread, spread)
+        if self.block == "auto" and len(jacobians) == self.span and widest < SPREAD_LIMIT**0.4:
+            self.span = min(2 * self.span, LONGEST_BLOCK)
+
+
+def eliminate(moved: Tensor) -> tuple[Tensor, Tensor, Tensor, bool]:
+    """Z^T (row, k, d) -> next frame, transposed as well; |diag U| (row, k); its spread (row,); whether all are exact.
+
+    Z = P^T L U. The spread is the largest over the smallest factor that is not 0. A factor below the rounding error of
+    its own elimination, eps (|L| |U|)_ii, counts as 0, and is not exact if it was not 0 to the last bit.
+    """
+    packed, pivots, _ = torch.linalg.lu_factor_ex(moved.mT)
+    dense = torch.lu_unpack(packed, pivots, unpack_data=False)[0]
+    packed = packed.mT
+    permutation = (dense @ torch.arange(dense.shape[-1]).to(dense)).long()
+    lower = packed.triu(1)
+    lower.diagonal(dim1=-2, dim2=-1).fill_(1.0)
+    basis = lower.gather(-1, permutation[:, None].expand(moved.shape))
+    factors = packed.diagonal(dim1=-2, dim2=-1).abs()
+    smallest, largest = factors.aminmax(dim=-1)
+    spread = largest / smallest
+    if bool((spread <= _SUSPICIOUS).all()):
+        return basis, factors, spread, True
+    square = packed[..., : moved.shape[-2]]
+    rounding = (square * square.mT).abs().triu(1).sum(-2) + factors
+    lost = factors <= moved.shape[-1] * torch.finfo(factors.dtype).eps * rounding
+    exact = bool((factors[lost] == 0).all())
+    factors = torch.where(lost, 0.0, factors)
+    return basis, factors, largest / torch.where(lost, torch.inf, factors).amin(-1), exact
+
+
+def _log_diagonal(basis: Tensor) -> Tensor:
+    """log of the diagonal of R, made positive, in the QR decomposition of each frame."""
+    r = torch.linalg.qr(basis.mT, mode="r").R
+    return r.diagonal(dim1=-2, dim2=-1).abs().log()

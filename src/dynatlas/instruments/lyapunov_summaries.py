@@ -1,0 +1,50 @@
+"""What is read off a Lyapunov spectrum: one number each, from exponents (..., k)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def mean_exponent(jacobians: Tensor) -> Tensor:
+    """Mean of all d exponents of Jacobians (T, ..., d, d) -> (...), in nats per step; -inf where one is singular.
+
+    The sum rule, sum_i lambda_i = mean_t log|det J_t|, holds exactly at every T: no triangular factor is needed.
+    """
+    return torch.linalg.slogdet(jacobians).logabsdet.mean(dim=0) / jacobians.shape[-1]
+
+
+def kaplan_yorke(exponents: Tensor) -> Tensor:
+    """Kaplan-Yorke dimension (Kaplan and Yorke 1979) of sorted or unsorted exponents (..., k) -> (...).
+
+    j + (lambda_1 + ... + lambda_j) / |lambda_{j+1}| with the largest j whose sum is not negative; 0 if lambda_1 < 0.
+    Where no sum is negative the dimension is at least k, and k is returned: ask for more exponents.
+    """
+    descending = exponents.sort(dim=-1, descending=True).values
+    sums = descending.cumsum(dim=-1)
+    count = (sums >= 0).sum(dim=-1, keepdim=True)
+    k = exponents.shape[-1]
+    within = (count > 0) & (count < k)
+    total = sums.gather(-1, (count - 1).clamp_min(0))
+    following = descending.gather(-1, count.clamp_max(k - 1))
+    return (count + torch.where(within, total / following.abs(), 0.0)).squeeze(-1)
+
+
+def spectrum_slope(exponents: Tensor, first: int, last: int) -> Tensor:
+    """(lambda_last - lambda_first) / (last - first) of descending exponents (..., k), indices from 0 -> (...)."""
+    if not 0 <= first < last < exponents.shape[-1]:
+        raise ValueError(f"indices {first}, {last}: wanted is 0 <= first < last < {exponents.shape[-1]}")
+    return (exponents[..., last] - exponents[..., first]) / (last - first)
+
+
+def leading_half_mean(exponents: Tensor) -> Tensor:
+    """Mean of the larger half (rounded up) of descending exponents (..., k) -> (...).
+
+    The mean of all is dominated by the few most negative ones; this one is not.
+    """
+    return exponents[..., : (exponents.shape[-1] + 1) // 2].mean(dim=-1)
+
+
+def fraction_above(exponents: Tensor, threshold: float = -0.3) -> Tensor:
+    """Share of the exponents (..., k) above the threshold (nats per step) -> (...)."""
+    return (exponents > threshold).to(exponents.dtype).mean(dim=-1)
