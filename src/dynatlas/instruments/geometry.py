@@ -1,0 +1,165 @@
+"""How classes lie in the space of states, how they lie to the readout, and how states move.
+
+States are (..., example, unit) with any leading axes (seed, time, layer), labels (example,) or (..., example), results
+in float64.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from dynatlas.instruments.dimension import participation_ratio
+from dynatlas.instruments.neighbours import checked_clouds
+
+
+def class_means(x: Tensor, y: Tensor) -> Tensor:
+    """Mean state of each class, (..., example, unit) -> (..., class, unit), classes 0 ... max(y).
+
+    Raises ValueError for a class without an example and for states that are not finite.
+    """
+    x = checked_clouds(x)
+    members = _members(x, y)
+    return members.mT @ x / members.sum(dim=-2).unsqueeze(-1)
+
+
+def scatter_ratio(x: Tensor, y: Tensor) -> Tensor:
+    """tr(S_B) / tr(S_W), between-class over within-class scatter, (..., example, unit) -> (...).
+
+    S_B = sum over classes of n_c (m_c - m)(m_c - m)^T, S_W = sum over examples of (x - m_c)(x - m_c)^T (Fisher).
+    Raises ValueError as `class_means` does, and where no class has any spread.
+    """
+    x = checked_clouds(x)
+    means, members = class_means(x, y), _members(x, y)
+    within = (x - members @ means).square().sum(dim=(-2, -1))
+    between = members.sum(dim=-2) * (means - x.mean(dim=-2, keepdim=True)).square().sum(dim=-1)
+    if not bool((within > 0).all()):
+        raise ValueError("no class has any spread: the scatter ratio is infinite")
+    return between.sum(dim=-1) / within
+
+
+def class_mean_subspace(x: Tensor, y: Tensor, dimension: int | None = None) -> Tensor:
+    """Orthonormal basis (..., unit, dimension) of the leading directions of the centred class means.
+
+    By default as many as centred means can span, classes - 1. Raises ValueError for a larger dimension and where the
+    means span less.
+    """
+    means = class_means(x, y)
+    centred = means - means.mean(dim=-2, keepdim=True)
+    most = min(means.shape[-2] - 1, means.shape[-1])
+    wanted = most if dimension is None else dimension
+    if not 1 <= wanted <= most:
+        raise ValueError(f"dimension = {dimension}: wanted is 1 to {most}")
+    _, size, axes = torch.linalg.svd(centred, full_matrices=False)
+    if not bool((size[..., wanted - 1] > 1e-10 * size[..., 0]).all()):
+        raise ValueError(f"the class means span fewer than {wanted} directions")
+    return axes[..., :wanted, :].mT
+
+
+def principal_angles(a: Tensor, b: Tensor) -> Tensor:
+    """Angles between the spans of the columns of a (..., unit, i) and b (..., unit, j), ascending, (..., min(i, j)).
+
+    In radians, 0 to pi / 2; angles below pi / 4 are taken from their sines, which their cosines would lose (Björck and
+    Golub 1973). Raises ValueError where columns are linearly dependent.
+    """
+    a, b = (_basis(part) for part in (a, b))
+    if a.shape[-1] < b.shape[-1]:
+        a, b = b, a
+    across = a.mT @ b
+    cosine = torch.linalg.svdvals(across).clamp(max=1)
+    sine = torch.linalg.svdvals(b - a @ across).clamp(max=1).flip(-1)
+    return torch.where(cosine > 0.5**0.5, sine.asin(), cosine.acos())
+
+
+def readout_alignment(x: Tensor, y: Tensor, w_out: Tensor) -> Tensor:
+    """|P M|^2 / |M|^2, the share of the class means' spread that the readout sees -> (...).
+
+    M are the centred class means (class, unit) of x (..., example, unit), P projects on the span of the columns of
+    w_out (..., unit, output). 0 ... 1; a random subspace gives outputs / units (card 09, section 3).
+    Raises ValueError where all class means coincide.
+    """
+    means = class_means(x, y)
+    centred = means - means.mean(dim=-2, keepdim=True)
+    total = centred.square().sum(dim=(-2, -1))
+    if not bool((total > 0).all()):
+        raise ValueError("all class means coincide: nothing can be aligned")
+    return (centred @ _basis(w_out)).square().sum(dim=(-2, -1)) / total
+
+
+def within_class_participation_ratio(x: Tensor, y: Tensor) -> Tensor:
+    """Participation ratio of the states of each class, averaged over classes, (..., example, unit) -> (...).
+
+    y (example,), the same along all leading axes.
+    """
+    ratios = [participation_ratio(x[..., y == label, :]) for label in range(int(y.max()) + 1)]
+    return torch.stack(ratios).mean(dim=0)
+
+
+def trajectory_participation_ratio(states: Tensor) -> Tensor:
+    """Participation ratio of each trajectory, states (..., time, trial, unit) as a rollout gives -> (..., trial).
+
+    1 on a line, 2 on a circle. Raises ValueError for a trajectory that does not move.
+    """
+    return participation_ratio(states.transpose(-2, -3))
+
+
+def step_speed(states: Tensor) -> Tensor:
+    """|h_{t+1} - h_t|, states (..., time, trial, unit) -> (..., time - 1, trial)."""
+    return states.to(torch.float64).diff(dim=-3).norm(dim=-1)
+
+
+def best_permutation_accuracy(predicted: Tensor, y: Tensor) -> Tensor:
+    """Accuracy after the one renaming of predicted classes that suits best, predicted (..., example) -> (...).
+
+    y (example,) or (..., example), long. An assignment problem on the confusion matrix (Kuhn 1955). It exceeds 1 over
+    the number of classes by chance: compare with shuffled labels.
+    """
+    from scipy.optimize import linear_sum_assignment
+
+    table = confusion(predicted, y).flatten(0, -3)
+    best = [counts[linear_sum_assignment(counts, maximize=True)].sum() for counts in table.cpu().numpy()]
+    return torch.tensor(best, dtype=torch.float64).view(predicted.shape[:-1]) / predicted.shape[-1]
+
+
+def adjusted_rand(a: Tensor, b: Tensor) -> Tensor:
+    """Adjusted Rand index of two partitions (..., example) -> (...): 1 for the same, 0 on average by chance.
+
+    Hubert and Arabie 1985. Where both partitions are trivial (one part, or every example alone) it is 1.
+    """
+    table = confusion(a, b).to(torch.float64)
+    pairs, rows, columns = (_pairs(part).sum(dim=-1) for part in (table.flatten(-2), table.sum(-1), table.sum(-2)))
+    expected = rows * columns / _pairs(torch.tensor(float(a.shape[-1]), dtype=torch.float64))
+    most = (rows + columns) / 2
+    return torch.where(most == expected, 1.0, (pairs - expected) / (most - expected))
+
+
+def confusion(predicted: Tensor, y: Tensor) -> Tensor:
+    """How many examples are predicted as the row's class and belong to the column's -> (..., class, class), long."""
+    classes = 1 + max(int(predicted.max()), int(y.max()))
+    cell = (predicted * classes + y).long()
+    counts = torch.zeros(*cell.shape[:-1], classes**2, dtype=torch.int64, device=cell.device)
+    return counts.scatter_add_(-1, cell, torch.ones_like(cell)).unflatten(-1, (classes, classes))
+
+
+def _pairs(counts: Tensor) -> Tensor:
+    return counts * (counts - 1) / 2
+
+
+def _members(x: Tensor, y: Tensor) -> Tensor:
+    """1 where an example belongs to a class, float64 (..., example, class)."""
+    if y.is_floating_point() or y.shape[-1] != x.shape[-2] or int(y.min()) < 0:
+        raise ValueError(f"labels must be whole numbers >= 0, one for each of {x.shape[-2]} examples")
+    members = torch.nn.functional.one_hot(y.long(), int(y.max()) + 1).to(torch.float64)
+    empty = (members.sum(dim=-2) == 0).nonzero()
+    if len(empty):
+        raise ValueError(f"class {int(empty[0, -1])} has no example")
+    return members
+
+
+def _basis(columns: Tensor) -> Tensor:
+    """Orthonormal columns with the same span, float64."""
+    q, r = torch.linalg.qr(columns.to(torch.float64))
+    size = r.diagonal(dim1=-2, dim2=-1).abs()
+    if columns.shape[-2] < columns.shape[-1] or not bool((size > 1e-12 * size.amax(dim=-1, keepdim=True)).all()):
+        raise ValueError("columns are linearly dependent: they span less than they seem to")
+    return q

@@ -1,0 +1,92 @@
+"""What can be read out of states: linear probes, nearest neighbours, ridge regression; all seeds and times in one call.
+
+States are (..., example, unit) with any leading axes (seed, time, layer); labels are (example,), or (..., example)
+where they differ along the leading axes. Results are (...), float64, on examples that the probe was not fitted on.
+
+Ridge convention: X and Y are centred on the training examples, `alpha` is added to X^T X as it is (not multiplied by
+the number of examples), and the constant is not penalised.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from dynatlas.instruments.cross_neighbours import cross_neighbours
+from dynatlas.instruments.neighbours import checked_clouds
+from dynatlas.optim.ridge import ridge_readout
+
+
+def linear_probe(x: Tensor, y: Tensor, x_test: Tensor, y_test: Tensor, *, alpha: float = 0.01) -> Tensor:
+    """Held-out accuracy of ridge classifiers, one against the rest on targets +-1 -> (...).
+
+    x (..., example, unit), y (example,) or (..., example), long, classes from 0. The class with the largest output is
+    taken, the first of equal ones. Agrees with scikit-learn's RidgeClassifier. Untrained networks pass this probe too
+    (card 09, C1b): compare with one. Raises ValueError as `fit_ridge` does, and for labels that do not fit.
+    """
+    labels, asked = _labels(y, x), _labels(y_test, x_test)
+    classes = int(labels.max()) + 1
+    targets = 2.0 * torch.nn.functional.one_hot(labels, classes).to(torch.float64) - 1
+    outputs = predict_ridge(fit_ridge(x, targets, alpha=alpha), x_test)
+    return _share(outputs.argmax(dim=-1) == asked)
+
+
+def decodability(x: Tensor, z: Tensor, x_test: Tensor, z_test: Tensor, *, alpha: float = 0.1) -> Tensor:
+    """Held-out R^2 of each latent variable by ridge regression from x (..., example, unit) -> (..., latent).
+
+    z (example, latent) or (..., example, latent). R^2 = 1 - squared error / squared deviation from the mean of the test
+    examples; it can be negative. Raises ValueError as `fit_ridge` does, and for a latent variable that is constant in
+    the test examples.
+    """
+    target = z_test.to(torch.float64)
+    spread = (target - target.mean(dim=-2, keepdim=True)).square().sum(dim=-2)
+    if not bool((spread > 0).all()):
+        raise ValueError("a latent variable is constant over the test examples: it has no R^2")
+    error = (predict_ridge(fit_ridge(x, z, alpha=alpha), x_test) - target).square().sum(dim=-2)
+    return 1 - error / spread
+
+
+def knn_accuracy(x: Tensor, y: Tensor, x_test: Tensor, y_test: Tensor, *, k: int = 10) -> Tensor:
+    """Held-out accuracy of the vote of the k nearest training examples (Euclidean, equal weights) -> (...).
+
+    Arguments as in `linear_probe`. Of classes with equal votes the first is taken, of examples at equal distances the
+    earlier. Raises ValueError for k outside 1 ... examples, states that are not finite, and labels that do not fit.
+    """
+    labels, asked = _labels(y, x), _labels(y_test, x_test)
+    near = cross_neighbours(x, x_test, k)
+    voted = torch.take_along_dim(labels.unsqueeze(-2), near, dim=-1)
+    votes = torch.zeros(*near.shape[:-1], int(labels.max()) + 1, dtype=torch.int64, device=near.device)
+    votes.scatter_add_(-1, voted, torch.ones_like(voted))
+    return _share(votes.argmax(dim=-1) == asked)
+
+
+def fit_ridge(x: Tensor, y: Tensor, *, alpha: float) -> tuple[Tensor, Tensor]:
+    """Weights (..., unit, output) and constant (..., output), float64, of y (..., example, output) on x.
+
+    x (..., example, unit). Raises ValueError for alpha <= 0, states that are not finite, and shapes that do not fit.
+    """
+    if not alpha > 0:
+        raise ValueError(f"alpha = {alpha}: wanted is a number > 0")
+    x = checked_clouds(x)
+    if y.shape[-2] != x.shape[-2]:
+        raise ValueError(f"{x.shape[-2]} examples, but targets {tuple(y.shape)} for {y.shape[-2]}")
+    mean = x.mean(dim=-2, keepdim=True)
+    weights, constant = ridge_readout(x - mean, y.to(torch.float64), penalty=alpha / x.shape[-2])
+    return weights, constant - (mean @ weights).squeeze(-2)
+
+
+def predict_ridge(fitted: tuple[Tensor, Tensor], x: Tensor) -> Tensor:
+    """Outputs (..., example, output) of `fit_ridge`'s weights and constant for x (..., example, unit)."""
+    weights, constant = fitted
+    return checked_clouds(x) @ weights + constant.unsqueeze(-2)
+
+
+def _labels(y: Tensor, x: Tensor) -> Tensor:
+    """Labels (..., example) for states (..., example, unit)."""
+    if y.is_floating_point() or y.shape[-1] != x.shape[-2] or (y.numel() and int(y.min()) < 0):
+        raise ValueError(f"labels must be whole numbers >= 0, one for each of {x.shape[-2]} examples")
+    return y.long().expand(x.shape[:-1])
+
+
+def _share(right: Tensor) -> Tensor:
+    return right.to(torch.float64).mean(dim=-1)
