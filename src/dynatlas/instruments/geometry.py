@@ -116,8 +116,9 @@ def best_permutation_accuracy(predicted: Tensor, y: Tensor) -> Tensor:
     """
     from scipy.optimize import linear_sum_assignment
 
-    table = confusion(predicted, y).flatten(0, -3)
-    best = [counts[linear_sum_assignment(counts, maximize=True)].sum() for counts in table.cpu().numpy()]
+    table = confusion(predicted, y)
+    tables = table.reshape(-1, *table.shape[-2:]).cpu().numpy()
+    best = [counts[linear_sum_assignment(counts, maximize=True)].sum() for counts in tables]
     return torch.tensor(best, dtype=torch.float64).view(predicted.shape[:-1]) / predicted.shape[-1]
 
 

@@ -1,0 +1,77 @@
+"""Prediction of what was held out: does a readout that was fitted on other seeds foresee this seed's conditions?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from dynatlas.claims.statistics import Floats, spearman
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Predictions for each seed by a readout that never saw its fold, and how good they are within the seed."""
+
+    predicted: Floats
+    """(seed, config)."""
+    r2: Floats
+    """(seed,): 1 - squared error / squared deviation from the seed's own mean; NaN where its targets are constant."""
+    spearman: Floats
+    """(seed,): rank correlation of prediction and target; NaN where either is constant."""
+
+
+def heldout_readout(
+    features: ArrayLike, target: ArrayLike, *, fold: Sequence[int] | None = None, k: int = 5
+) -> HeldOut:
+    """k-nearest-neighbour regression of the target (seed, config) from features (seed, config, p), fold by fold.
+
+    `fold` names the fold of each seed, (seed,); by default each seed is its own. For each fold, the features are
+    z-scored by mean and standard deviation over the other folds (a feature that is constant there counts for nothing),
+    and a prediction is the mean target of the k nearest there; of equal distances the earlier (seed, config) is taken.
+    Card 06, C5. Raises ValueError for values that are not finite, shapes that do not fit, fewer than two folds, and
+    fewer than k rows to learn from.
+    """
+    x, y = np.asarray(features, dtype=np.float64), np.asarray(target, dtype=np.float64)
+    folds = np.arange(len(x)) if fold is None else np.asarray(fold)
+    _check(x, y, folds, k)
+    predicted = np.empty_like(y)
+    for held in np.unique(folds):
+        out = folds == held
+        predicted[out] = _predict(x[~out].reshape(-1, x.shape[-1]), y[~out].ravel(), x[out], k)
+    return HeldOut(predicted, _r2(predicted, y), spearman(predicted, y))
+
+
+def _predict(x: Floats, y: Floats, asked: Floats, k: int) -> Floats:
+    """x (row, p), y (row,), asked (..., p) -> (...)."""
+    if len(x) < k:
+        raise ValueError(f"k = {k}: only {len(x)} rows are left to learn from")
+    spread = x.std(axis=0)
+    varies = spread > 1e-12 * np.abs(x).max(axis=0)  # what rounding leaves of a constant
+    scale = np.where(varies, 1 / np.where(varies, spread, 1.0), 0.0)
+    distance = (((asked[..., None, :] - x) * scale) ** 2).sum(axis=-1)
+    nearest = np.argsort(distance, axis=-1, kind="stable")[..., :k]
+    found: Floats = y[nearest].mean(axis=-1)
+    return found
+
+
+def _r2(predicted: Floats, y: Floats) -> Floats:
+    error = ((y - predicted) ** 2).sum(axis=-1)
+    total = ((y - y.mean(axis=-1, keepdims=True)) ** 2).sum(axis=-1)
+    return np.where(total > 0, 1 - error / np.where(total > 0, total, 1.0), np.nan)
+
+
+def _check(x: Floats, y: Floats, folds: np.ndarray, k: int) -> None:
+    if x.ndim != 3 or y.shape != x.shape[:2] or folds.shape != x.shape[:1]:
+        raise ValueError(
+            f"wanted are features (seed, config, p), target (seed, config) and fold (seed,), "
+            f"not {x.shape}, {y.shape} and {folds.shape}"
+        )
+    bad = ~(np.isfinite(x).all(axis=-1) & np.isfinite(y))
+    if bad.any():
+        seed, config = np.argwhere(bad)[0]
+        raise ValueError(f"{int(bad.sum())} rows are not finite, the first at seed {seed}, config {config}")
+    if k < 1 or len(np.unique(folds)) < 2:
+        raise ValueError(f"wanted are k >= 1 and at least two folds, not k = {k} and {len(np.unique(folds))}")
