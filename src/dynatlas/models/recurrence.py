@@ -26,7 +26,7 @@ StepSource = Callable[[int, Tensor], Tensor]
 """`source(t, like)` gives what is added at step t, for states shaped (member, trial, unit)."""
 
 
-def _outer(inputs: Tensor, gradients: Tensor) -> Tensor:
+def outer(inputs: Tensor, gradients: Tensor) -> Tensor:
     """sum over steps and trials of inputs^T gradients, (E, T, B, i), (E, T, B, n) -> (E, i, n), as one product."""
     return torch.bmm(inputs.flatten(1, 2).transpose(1, 2), gradients.flatten(1, 2))
 
@@ -88,9 +88,9 @@ class Recurrence(torch.autograd.Function):
         if needs_x:
             grad_x = torch.bmm(arguments.flatten(1, 2), w_in[:, :n_in].transpose(1, 2)).view(*x.shape[:-1], n_in)
         if needs_in or needs_b:
-            grad_in = _outer(x, arguments)
+            grad_in = outer(x, arguments)
         if needs_rec:
-            grad_rec = _outer(states[:, :-1], arguments[:, 1:])
+            grad_rec = outer(states[:, :-1], arguments[:, 1:])
             grad_rec.baddbmm_(state0.transpose(1, 2), arguments[:, 0])
         return (
             grad_x,
