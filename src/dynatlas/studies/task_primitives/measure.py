@@ -231,9 +231,10 @@ def _course(job: Job, setting: World, line: Tensor, metric: str, shown: str, tas
 def _projected(setting: World, params: Params, task: str, directions: int = 8) -> Tensor:
     """States of the first seed (direction, time, 2) on their first two principal components, noise-free."""
     angles = torch.arange(directions) * (2 * math.pi / directions)
-    times = {"on1": 300, "off1": 600, "on2": 900, "off2": 1200, "go": 1400, "end": 1700}
-    trial = build_trial([task] * directions, **times, angle1=angles, angle2=angles + math.pi, dt=setting.dt,
-                        strength1=(1.3, 1.3), strength2=(0.7, 0.7))  # fmt: skip
+    trial = build_trial(
+        [task] * directions, on1=300, off1=600, on2=900, off2=1200, go=1400, end=1700, dt=setting.dt,
+        angle1=angles, angle2=angles + math.pi, strength1=(1.3, 1.3), strength2=(0.7, 0.7),
+    )  # fmt: skip
     first = {name: w[:1].cpu() for name, w in params.items()}
     states = rollout(first, trial.x[..., : first["w_in"].shape[1]], alpha=setting.alpha)[0].movedim(1, 0).double()
     centred = states - states.mean((0, 1))

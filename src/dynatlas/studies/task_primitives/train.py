@@ -82,27 +82,21 @@ def train_dense_primitives(
 
     `steps` names the strategies and how long each one trains; all start from the same weights, on the same streams.
     """
-    setting, kinds = World(**world), len(steps)
-    outputs = int(outputs_used().sum())
-    rnn = setting.network(SENSORY_INPUTS, units, outputs)
-    start = rnn.initialise(job.generators("initialisation"), kinds, shared=True)
-    streams, noise = job.generators("streams"), job.generators("dense primitives noise")
-
-    def loss(params: Params, step: int) -> Tensor:
-        stream = setting.streams(trials, streams)
-        x, target, weight = (
-            w.repeat_interleave(kinds, 0) for w in (stream.x, stream.joined_targets(), stream.weight[..., None])
-        )
-        yhat = readout(params, rnn.rollout(params, x, noise=setting.noise(noise, kinds)))
-        return ((yhat - target).square() * weight).mean((-3, -2, -1))
-
-    budget = torch.tensor(list(steps.values()), device=job.device).repeat(len(job.seeds))
-    streams_used = [*streams, *noise]
-    fitted = _fit(job, "dense", loss, start, steps=budget, learning_rate=learning_rate, streams=streams_used)
+    setting = World(**world)
+    rnn = setting.network(SENSORY_INPUTS, units, int(outputs_used().sum()))
+    start = rnn.initialise(job.generators("initialisation"))
     result: Arrays = {}
-    for which, name in enumerate(steps):
-        result |= _named(name, {key: w[which::kinds] for key, w in fitted.parameters.items()})
-        result[f"{name}.scalars"] = torch.tensor(sum(w[0].numel() for w in fitted.parameters.values()))
+    for name, budget in steps.items():
+        streams, noise = job.generators("streams"), job.generators("dense primitives noise")
+
+        def loss(params: Params, step: int, streams: Any = streams, noise: Any = noise) -> Tensor:
+            stream = setting.streams(trials, streams)
+            yhat = readout(params, rnn.rollout(params, stream.x, noise=setting.noise(noise)))
+            return ((yhat - stream.joined_targets()).square() * stream.weight[..., None]).mean((-3, -2, -1))
+
+        fitted = _fit(job, name, loss, start, steps=budget, learning_rate=learning_rate, streams=[*streams, *noise])
+        result |= _named(name, fitted.parameters)
+        result[f"{name}.scalars"] = torch.tensor(sum(w[0].numel() for w in start.values()))
     return result
 
 
@@ -111,7 +105,8 @@ def draw_reservoirs(job: Job, *, draws: dict[str, str], units: int, gain: float,
 
     `draws` gives the suffix of the names and the purpose of the random stream: {"2": second reservoir} is MR2 and RES2.
     """
-    setting, result = World(**world), {}
+    setting = World(**world)
+    result: Arrays = {}
     for suffix, purpose in draws.items():
         block = setting.network(SENSORY_INPUTS, units, 1, gain=gain).initialise(job.generators(purpose), MODULES)
         whole = setting.network(SENSORY_INPUTS, MODULES * units, 1, gain=gain).initialise(job.generators(purpose))
@@ -247,7 +242,8 @@ def train_readouts(
     states that is refitted to each task in turn. For MP the readouts are learned once more, by full-batch Adam from
     the weights that a network starts with: `MP.course` (step, seed, task).
     """
-    setting, result = World(**world), {}
+    setting = World(**world)
+    result: Arrays = {}
     for name, network in frozen_networks(primitives, dense_primitives, reservoirs).items():
         network = {key: w[:, 0].to(job.device) for key, w in network.items()}
         exam = Exam.of(job, setting, network)
