@@ -8,6 +8,7 @@ and so on to the output layer. Row = source unit. A network without biases has n
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -65,7 +66,7 @@ class PopulationMLP:
 
     def _draw(self, generator: torch.Generator) -> Params:
         tree = {}
-        for layer, (rows, columns) in enumerate(zip(self.sizes, self.sizes[1:], strict=False), start=1):
+        for layer, (rows, columns) in enumerate(itertools.pairwise(self.sizes), start=1):
             tree[f"w{layer}"] = draw(self.init, rows, columns, gain=self.gain, generator=generator)
             if self.bias:
                 tree[f"b{layer}"] = tree[f"w{layer}"].new_zeros(columns)

@@ -1,0 +1,53 @@
+"""Principal components against the covariance they diagonalise, and against scikit-learn."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from dynatlas.instruments.embedding import principal_components
+
+
+def cloud(*leading, seed=0):
+    scale = torch.tensor([5.0, 0.1, 2.0, 1.0, 0.5], dtype=torch.float64)
+    generator = torch.Generator().manual_seed(seed)
+    return scale * torch.randn(*leading, 90, 5, generator=generator, dtype=torch.float64) + 4
+
+
+def test_they_diagonalise_the_covariance():
+    points = cloud(2, 3)
+    found = principal_components(points, 5)
+    covariance = found.coordinates.mT @ found.coordinates / 90
+    variances = covariance.diagonal(dim1=-2, dim2=-1)
+    assert (covariance - torch.diag_embed(variances)).abs().max() < 1e-12 * 25
+    assert (variances.diff(dim=-1) < 0).all()
+    torch.testing.assert_close(found.explained, variances / variances.sum(dim=-1, keepdim=True), rtol=1e-10, atol=0)
+    back = found.coordinates @ found.axes.mT + found.centre.unsqueeze(-2)
+    torch.testing.assert_close(back, points, rtol=0, atol=1e-12)
+
+
+def test_scikit_learn_finds_the_same_up_to_sign():
+    theirs = pytest.importorskip("sklearn.decomposition").PCA(3).fit(cloud().numpy())
+    ours = principal_components(cloud(), 3)
+    np.testing.assert_allclose(ours.explained.numpy(), theirs.explained_variance_ratio_, rtol=1e-10)
+    np.testing.assert_allclose(ours.axes.mT.abs().numpy(), np.abs(theirs.components_), rtol=0, atol=1e-10)
+
+
+def test_signs_are_fixed_and_new_points_go_where_the_old_went():
+    found = principal_components(cloud(2), 3)
+    largest = found.axes.gather(-2, found.axes.abs().argmax(dim=-2, keepdim=True))
+    assert (largest > 0).all()
+    torch.testing.assert_close(found.project(cloud(2)), found.coordinates, rtol=0, atol=1e-12)
+    mirrored = principal_components(8 - cloud(2), 3)
+    torch.testing.assert_close(mirrored.axes, found.axes, rtol=0, atol=1e-10)
+    torch.testing.assert_close(mirrored.coordinates, -found.coordinates, rtol=0, atol=1e-10)
+
+
+def test_mistakes_are_named():
+    with pytest.raises(ValueError, match="components = 6: wanted is 1 to 5"):
+        principal_components(cloud(), 6)
+    with pytest.raises(ValueError, match="all points of a cloud coincide"):
+        principal_components(torch.ones(10, 3))
+    with pytest.raises(ValueError, match="row 0"):
+        principal_components(cloud() * torch.nan)
