@@ -1,4 +1,4 @@
-"""Run every benchmark of this folder in turn: `make bench`. Each prints its table and keeps it in results/benchmarks."""
+"""Run every benchmark of this folder in turn: `make bench`. Each prints its table and keeps it, results/benchmarks."""
 
 import subprocess
 import sys

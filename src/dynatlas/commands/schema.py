@@ -20,7 +20,7 @@ class ClaimsFile(Strict):
 
 def schemas() -> dict[str, str]:
     """File name to content, for every yaml file that a user writes."""
-    models = {"config": AtlasConfig, "study": StudySpec, "claims": ClaimsFile}
+    models: dict[str, type[Strict]] = {"config": AtlasConfig, "study": StudySpec, "claims": ClaimsFile}
     return {
         f"{name}.schema.json": json.dumps(model.model_json_schema(by_alias=True), indent=1) + "\n"
         for name, model in models.items()
