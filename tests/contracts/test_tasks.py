@@ -63,12 +63,13 @@ def test_the_mask_marks_the_scored_steps(task):
     batch = task.draw(6, generators(0, 1), 0.0)
     scored = batch.mask > 0
     assert scored.any(dim=-3).all(), "every trial and channel is scored somewhere"
-    unscored = torch.where(scored, batch.y, torch.full_like(batch.y, 7.0))
+    perfect = task.perfect(batch)
+    unscored = torch.where(scored, perfect, torch.full_like(batch.y, 7.0))
     assert torch.equal(task.loss(unscored, batch), torch.zeros(2))
-    assert torch.equal(task.score(unscored, batch), task.score(batch.y, batch))
+    assert torch.equal(task.score(unscored, batch), task.score(perfect, batch))
     for seed in range(2):
-        wrong = batch.y.clone()
-        wrong[seed] = torch.where(scored[seed], batch.y[seed] + 1, batch.y[seed])
+        wrong = perfect.clone()
+        wrong[seed] = torch.where(scored[seed], perfect[seed].roll(1, dims=-1), perfect[seed])
         loss = task.loss(wrong, batch)
         assert loss[seed] > 0
         assert loss[1 - seed] == 0

@@ -10,7 +10,8 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
-from dynatlas.tasks import multitask, policies
+from dynatlas.tasks import copy_memory, lag_text, multitask, policies
+from dynatlas.tasks.symbols import SymbolBatch, accuracy, cross_entropy
 from dynatlas.tasks.timing import TIMINGS
 
 
@@ -29,6 +30,8 @@ class RegisteredTask:
     oracle: Callable[[Tensor], Tensor]
     ignorant: Callable[[Tensor, Sequence[Generator]], Tensor]
     chance: float
+    perfect: Callable[[Any], Tensor] = lambda trials: trials.y
+    """Outputs whose loss is 0."""
 
 
 def _draw(
@@ -59,8 +62,47 @@ def _entry(task: str, timing: str, dt: float) -> RegisteredTask:
     )
 
 
+def _sure(batch: SymbolBatch) -> Tensor:
+    """Logits that leave no doubt."""
+    return 1e4 * batch.y
+
+
+def _draw_copies(trials: int, generators: Sequence[Generator], sigma: float) -> SymbolBatch:
+    return copy_memory.copy_memory(trials, delay=10, count=3, generators=generators, sigma_x=sigma)
+
+
+def _draw_periodic_text(trials: int, generators: Sequence[Generator], sigma: float) -> SymbolBatch:
+    """Windows of a text in which every symbol repeats: the only one that can be foreseen without error."""
+    text = lag_text.lag_text(400, keep=1.0, generators=generators)
+    return lag_text.draw_windows(text, trials, steps=25, generators=generators, sigma_x=sigma)
+
+
 TASKS: dict[str, RegisteredTask] = {
-    f"{task}-{timing}": _entry(task, timing, dt)
-    for task in multitask.NINE_TASKS
-    for timing, dt in (("quick", 100.0), ("lineage", 50.0))
+    **{
+        f"{task}-{timing}": _entry(task, timing, dt)
+        for task in multitask.NINE_TASKS
+        for timing, dt in (("quick", 100.0), ("lineage", 50.0))
+    },
+    "copy_memory": RegisteredTask(
+        inputs=copy_memory.input_channels(8),
+        outputs=copy_memory.output_channels(8),
+        draw=_draw_copies,
+        loss=cross_entropy,
+        score=accuracy,
+        oracle=partial(copy_memory.oracle, count=3),
+        ignorant=partial(copy_memory.ignorant, count=3),
+        chance=1 / 8,
+        perfect=_sure,
+    ),
+    "lag_text": RegisteredTask(
+        inputs=tuple(f"symbol{i}" for i in range(4)),
+        outputs=tuple(f"symbol{i}" for i in range(4)),
+        draw=_draw_periodic_text,
+        loss=cross_entropy,
+        score=accuracy,
+        oracle=lag_text.oracle,
+        ignorant=lag_text.ignorant,
+        chance=1 / 4,
+        perfect=_sure,
+    ),
 }
