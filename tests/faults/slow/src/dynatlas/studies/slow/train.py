@@ -1,0 +1,30 @@
+"""A small network learns a noisy curve, step by slow step, and saves itself at nearly every one."""
+
+import time
+from dataclasses import replace
+
+import torch
+
+from dynatlas.ensemble.fit import fit
+from dynatlas.ensemble.optimisers import Adam
+from dynatlas.jobs import Job
+
+HIDDEN, BATCH, PAUSE = 16, 32, 0.02
+
+
+def train_fits(job: Job, *, rate: float, steps: int) -> dict[str, torch.Tensor]:
+    """Parameters and losses of one hidden layer for each seed."""
+    job = replace(job, checkpoint_seconds=0.05)
+    starts, batches = job.generators("initialisation"), job.generators("task")
+    first = torch.stack([torch.randn(2, HIDDEN, generator=stream) for stream in starts])
+    last = torch.stack([torch.randn(HIDDEN, 1, generator=stream) / HIDDEN for stream in starts])
+
+    def loss(parameters: dict[str, torch.Tensor], step: int) -> torch.Tensor:
+        time.sleep(PAUSE)
+        x = torch.stack([torch.randn(BATCH, 2, generator=stream) for stream in batches])
+        made = torch.tanh(x @ parameters["first"]) @ parameters["last"]
+        return (made - torch.sin(x.sum(-1, keepdim=True))).square().mean((1, 2))
+
+    optimiser = Adam(lr=rate)
+    fitted = fit(loss, {"first": first, "last": last}, steps=steps, optimiser=optimiser, streams=batches, job=job)
+    return {**fitted.parameters, "losses": fitted.losses.values["loss"]}

@@ -1,0 +1,8 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: py:percent
+# ---
+
+# % [markdown]
+# # Slow learning

@@ -1,0 +1,84 @@
+"""What one can ask for: everything, a study, a figure by its path, verdicts, notebooks, site; lint and report."""
+
+import json
+import re
+import shutil
+import zipfile
+
+import pytest
+
+pytestmark = [pytest.mark.workflow, pytest.mark.slow]
+
+TRAINED = {"data:points", "train:lines@rate=0.1", "train:lines@rate=0.3", "train:biases"}
+MEASURED = {*TRAINED, "measure:error", "measure:bias"}
+EVERYTHING = {*MEASURED, "figures_toy", "claims", "collect", "notebook", "page", "index"}
+
+
+@pytest.mark.parametrize(
+    ("target", "planned"),
+    [
+        ("all", EVERYTHING),
+        ("toy", EVERYTHING - {"collect", "index"}),
+        ("figures/quick/toy/errors.png", MEASURED | {"figures_toy"}),
+        ("ledger", MEASURED | {"claims", "collect"}),
+        ("notebooks", MEASURED | {"figures_toy", "claims", "notebook"}),
+        ("site", EVERYTHING),
+        ("results/smoke/toy/runs/lines@rate=0.3.safetensors", {"data:points", "train:lines@rate=0.3"}),
+    ],
+)
+def test_a_target_asks_for_what_it_needs(bare, target, planned):
+    assert bare.planned(target) == planned
+
+
+def test_the_whole_atlas_is_there(made):
+    quick = made / "results" / "quick"
+    for path in ("ledger.json", "ledger.parquet", "toy/claims.json", "toy/notebook.html", "site/index.html"):
+        assert (quick / path).stat().st_size > 0
+    for figure in ("errors", "biases"):
+        assert (made / "figures" / "quick" / "toy" / f"{figure}.png").read_bytes().startswith(b"\x89PNG")
+        assert (made / "figures" / "quick" / "toy" / f"{figure}.pdf").read_bytes().startswith(b"%PDF")
+    assert not list(made.rglob("*.part"))
+    assert not list(quick.glob("toy/checkpoints/*/*"))
+
+
+def test_lint_is_clean(bare):
+    done = bare.snakemake("--lint")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "in a good condition" in done.stdout + done.stderr
+
+
+def test_the_report_holds_figures_notebooks_and_ledger_and_opens_offline(engine):
+    engine.make("--report", "report.zip")
+    with zipfile.ZipFile(engine.folder / "report.zip") as report:
+        names = report.namelist()
+        pages = [report.read(name).decode(errors="replace") for name in names if name.endswith("report.html")]
+    for wanted in ("errors.png", "biases.png", "notebook.html", "ledger.json"):
+        assert any(name.endswith(wanted) for name in names), (wanted, names)
+    (page,) = pages
+    for words in ("Error against rate", "Figures", "Notebooks", "Ledger", "toy"):
+        assert words in page
+    assert not re.search(r"<(?:script|link|img)[^>]+(?:src|href)=[\"']https?://", page)
+
+
+def add_second_study(folder):
+    """A copy of the toy under another name."""
+    package = folder / "src" / "dynatlas" / "studies"
+    shutil.copytree(package / "toy", package / "second")
+    studies = folder / "config" / "studies"
+    (studies / "second.yaml").write_text((studies / "toy.yaml").read_text().replace("study: toy", "study: second"))
+    shutil.copy(folder / "workflow" / "notebooks" / "toy.py", folder / "workflow" / "notebooks" / "second.py")
+
+
+def test_a_run_over_some_studies_marks_its_ledger_partial(engine):
+    add_second_study(engine.folder)
+    # the first study's own pages know nothing of the second
+    planned = engine.planned("--config", "studies=[toy]")
+    assert planned == {"collect", "index"}
+    assert "data:points" in engine.planned("second")
+    engine.make("ledger", "--config", "studies=[toy]")
+    ledger = json.loads((engine.folder / "results" / "quick" / "ledger.json").read_text())
+    assert ledger["provenance"]["settings"]["missing"] == ["second"]
+    assert {row["study"] for row in ledger["rows"]} == {"toy"}
+    printed = engine.dynatlas("ledger", "--studies", "toy")
+    assert printed.returncode == 0, printed.stderr
+    assert re.search(r"partial.*second", printed.stdout)
