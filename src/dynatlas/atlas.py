@@ -46,7 +46,10 @@ class Atlas:
             raise ConfigError(f"{study!r}: no such study{nearest(study, self.studies)} (known: {known})")
         if (study, scale) not in self._plans:
             spec = self.studies[study]
-            self._plans[study, scale] = Plan(self.root, spec, self.config, scale=scale, index=self.index)
+            try:
+                self._plans[study, scale] = Plan(self.root, spec, self.config, scale=scale, index=self.index)
+            except SyntaxError as error:
+                raise ConfigError(f"{error.filename}, line {error.lineno}: {error.msg}") from None
         return self._plans[study, scale]
 
     def node(self, step: str, study: str, *, name: str, scale: str | None = None) -> Node:

@@ -61,9 +61,13 @@ def cuda_devices() -> int:
 
 
 class TargetHint(logging.Filter):
-    """Adds the nearest target that exists to Snakemake's "no rule to produce"."""
+    """Makes what Snakemake says about a target that does not exist as short and helpful as our own words.
 
-    pattern = re.compile(r"No rule to produce (\S+)")
+    Adds the nearest target to "no rule to produce", and leaves of a ConfigError inside an input function the message.
+    """
+
+    unknown = re.compile(r"No rule to produce (\S+)")
+    ours = re.compile(r"InputFunctionException.*WorkflowError:\n\s*(.*?)\nWildcards:", re.DOTALL)
 
     def __init__(self, targets: list[str]):
         super().__init__()
@@ -71,10 +75,12 @@ class TargetHint(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Rewrite the record's message; never drops one."""
-        found = self.pattern.search(str(record.msg))
-        if found:
-            wanted = found.group(1).strip("'\"")
-            record.msg = f"{wanted}: no such target{nearest(wanted, self.targets)}\n{record.msg}"
+        message = str(record.msg)
+        if unknown := self.unknown.search(message):
+            wanted = unknown.group(1).strip("'\"")
+            record.msg = f"{wanted}: no such target{nearest(wanted, self.targets)}\n{message}"
+        elif ours := self.ours.search(message):
+            record.msg = ours.group(1)
         return True
 
 

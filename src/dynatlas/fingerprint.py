@@ -40,9 +40,10 @@ class CodeIndex:
         return sorted(self._paths)
 
     def tree(self, module: str) -> ast.Module:
-        """The parsed source of a module, without docstrings."""
+        """The parsed source of a module, without docstrings. Raises SyntaxError naming the file."""
         if module not in self._trees:
-            self._trees[module] = _without_docstrings(ast.parse(self._paths[module].read_bytes()))
+            path = self._paths[module]
+            self._trees[module] = _without_docstrings(ast.parse(path.read_bytes(), filename=str(path)))
         return self._trees[module]
 
     def function(self, module: str, name: str) -> ast.FunctionDef | None:

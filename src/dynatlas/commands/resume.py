@@ -12,15 +12,23 @@ from dynatlas.nodes import ROOT
 
 
 def run(options: argparse.Namespace) -> int:
-    """Unlock the working folder and start snakemake again. Refuses while another engine lives in it."""
+    """Unlock the working folder, sweep it, and start snakemake again. Refuses while another engine lives in it."""
     engine = living_engine(Path.cwd())
     if engine is not None:
         raise ConfigError(f"an engine (process {engine}) is at work in this folder; stop it first, or let it finish")
+    sweep(Path.cwd())
     snakemake = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
     arguments = [argument for argument in options.arguments if argument != "--"]
     if any(Path(".snakemake", "locks").glob("*")):
         subprocess.run([*snakemake, "--unlock"], check=True)
     return subprocess.run([*snakemake, *arguments], check=False).returncode
+
+
+def sweep(folder: Path) -> None:
+    """Remove the temporary files of writers that were killed. Only where no engine is at work."""
+    for made in ("results", "figures", "logs"):
+        for part in (folder / made).rglob(".*.part"):
+            part.unlink(missing_ok=True)
 
 
 def living_engine(folder: Path) -> int | None:
