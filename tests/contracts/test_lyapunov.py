@@ -1,4 +1,4 @@
-"""What Lyapunov exponents must be, of every cell: closed forms, the sum rule, the plain QR method, finite differences."""
+"""What Lyapunov exponents must be, of every cell: closed forms, the sum rule, the plain QR method, perturbations."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from dynatlas.instruments.gradients import gradient_growth_rate
 from dynatlas.instruments.lyapunov import jacobians_along, lyapunov_from_jacobians, lyapunov_spectrum, random_frame
 from dynatlas.instruments.lyapunov_summaries import mean_exponent
 from dynatlas.instruments.lyapunov_systems import henon, lorenz63, map_lyapunov, ode_lyapunov
+from dynatlas.models.gated import GRU, LSTM, Elman
 from dynatlas.models.rnn import ElmanRNN
 
 E, S, T, BURN = 3, 2, 60, 10
@@ -18,6 +19,11 @@ CELLS = {
     "tanh": lambda: ElmanRNN(3, 6, 2, activation="tanh", recurrent_gain=1.5),
     "leaky sigmoid": lambda: ElmanRNN(3, 6, 2, activation="sigmoid", alpha=0.3),
     "softplus, leak inside": lambda: ElmanRNN(3, 6, 2, activation="softplus", alpha=0.3, leak="inside"),
+    "GRU": lambda: GRU(3, 6, 2, recurrent_gain=2.0),
+    "GRU without bias, two layers": lambda: GRU(3, 4, 2, 2, bias=False),
+    "LSTM": lambda: LSTM(3, 4, 2, recurrent_gain=2.0),
+    "LSTM without bias, two layers": lambda: LSTM(3, 3, 2, 2, bias=False),
+    "tanh, two layers": lambda: Elman(3, 4, 2, 2),
     "a function": lambda: ElmanRNN(3, 6, 2, activation=lambda h: h.tanh() + 0.1 * h, recurrent_init="gaussian"),
 }
 
@@ -208,11 +214,11 @@ def test_orthogonal_weights_have_exponents_zero():
 def test_henon_map():
     found = map_lyapunov(henon(), 0.1 * torch.rand(64, 2, generator=stream(), dtype=torch.float64), steps=2050)
     assert abs(float(found.mean.sum()) - math.log(0.3)) < 1e-10
-    assert (found.mean[0] - torch.tensor([0.4192, -1.6232])).abs().max() < 0.004
+    assert (found.mean[0] - torch.tensor([0.4192, -1.6232], dtype=torch.float64)).abs().max() < 0.004
 
 
 def test_lorenz_equations():
     start = torch.tensor([1.0, 1.0, 20.0], dtype=torch.float64) + normal(16, 3)
     found = ode_lyapunov(lorenz63(), start, dt=0.01, steps=5000, burn_in=1000, qr_every=10)
     assert abs(float(found.mean.sum()) + 41 / 3) < 1e-3
-    assert (found.mean[0] - torch.tensor([0.9056, 0.0, -14.5723])).abs().max() < 0.04
+    assert (found.mean[0] - torch.tensor([0.9056, 0.0, -14.5723], dtype=torch.float64)).abs().max() < 0.04
