@@ -85,7 +85,7 @@ class Browser:
         features = [{"name": "prefers-color-scheme", "value": scheme}]
         self.call("Emulation.setEmulatedMedia", media=media, features=features)
         self.events.clear()
-        self.call("Page.navigate", url=path.as_uri())
+        assert "errorText" not in self.call("Page.navigate", url=path.as_uri()), f"{path} cannot be opened"
         while not any(event.get("method") == "Page.loadEventFired" for event in self.events):
             self.events.append(self._next())
         self.evaluate("new Promise(done => setTimeout(done, 50))")

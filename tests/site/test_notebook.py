@@ -3,9 +3,11 @@ from __future__ import annotations
 import json
 import re
 import sys
+import time
 
 import pytest
 
+from dynatlas.site.kernel import _stable
 from dynatlas.site.notebook import NotebookError, render_notebook
 
 HEAD = """\
@@ -62,6 +64,18 @@ def test_nothing_unstable_is_left(rendered):
     cells = json.loads(ipynb)["cells"]
     assert [cell["id"] for cell in cells] == ["cell-01", "cell-02", "cell-03", "cell-04"]
     assert all("execution" not in cell["metadata"] for cell in cells)
+
+
+def test_pictures_cost_no_time(rendered):
+    """Megabytes without a blank are searched in milliseconds (a pattern that backtracks would take minutes)."""
+    picture = "data:image/png;base64," + "iVBORw0KGgo/AAA+" * 200_000
+    started = time.process_time()
+    assert _stable({"text/html": [picture]})["text/html"] == [picture]
+    assert time.process_time() - started < 2
+
+
+def test_names_of_cell_files_are_taken_out():
+    assert _stable("/tmp/ipykernel_4711/123.py:1: UserWarning") == "/tmp/<cell>:1: UserWarning"
 
 
 def test_page_needs_no_network_and_no_script(rendered):
