@@ -3,7 +3,6 @@ from __future__ import annotations
 import json
 import re
 import sys
-import time
 
 import pytest
 
@@ -66,12 +65,10 @@ def test_nothing_unstable_is_left(rendered):
     assert all("execution" not in cell["metadata"] for cell in cells)
 
 
-def test_pictures_cost_no_time(rendered):
-    """Megabytes without a blank are searched in milliseconds (a pattern that backtracks would take minutes)."""
+def test_a_picture_comes_through_unchanged():
+    """Megabytes without a blank: a pattern that backtracks would never come to the end of this test."""
     picture = "data:image/png;base64," + "iVBORw0KGgo/AAA+" * 200_000
-    started = time.process_time()
     assert _stable({"text/html": [picture]})["text/html"] == [picture]
-    assert time.process_time() - started < 2
 
 
 def test_names_of_cell_files_are_taken_out():
