@@ -118,6 +118,15 @@ def test_parts_stand_under_their_claim(ledger):
     assert [part["row"]["id"] for part in views[0]["parts"]] == ["C1.level", "C1.sep", "C1.res"]
 
 
+def test_a_part_without_an_effect_is_shown_all_the_same(ledger, page):
+    gone = {"effect": None, "low": None, "high": None, "control_effect": None}
+    rows = [row if row["part_of"] is None else {**row, **gone} for row in ledger["rows"]]
+    of_page = [row for row in rows if row["study"] == page.study]
+    assert any(row["part_of"] for row in of_page)
+    shown = render_study(replace(page, rows=of_page))
+    assert all(row["id"] in shown for row in of_page)
+
+
 def test_a_paper_without_identifiers_and_a_study_without_figures(page):
     bare = replace(page, paper={"title": "T", "authors": "A", "year": 1999}, figures=[], readme="", rows=[])
     assert "arxiv" not in render_study(bare).lower()

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dynatlas import artefacts
+from dynatlas.ensemble.memory import keep_freed_memory
 from dynatlas.jobs import Job
 from dynatlas.nodes import Node
 
@@ -19,6 +20,7 @@ def run_node(node: Node) -> None:
     Checkpoints of this very node are kept beside the results until it is done; those of other code or settings are
     discarded, as are this node's once its artefact stands.
     """
+    keep_freed_memory()
     target = Path(node.outputs[0])
     scratch = _scratch(node, target)
     result = load_function(node.call)(job_of(node, scratch), **node.settings, **read_needs(node))
