@@ -226,7 +226,9 @@ def _remember(job: Job, projection: GradientProjection, setting: World, params: 
     noise = setting.noise(job.generators(f"covariance noise {task}"), copies)
     states = rollout(params, x, alpha=setting.alpha, noise=noise)
     alive = (torch.arange(x.shape[1], device=x.device)[:, None] <= t_last[:, None])[..., None]
-    z = (torch.cat([x, states], dim=-1) * alive).flatten(1, 2)  # what is padded weighs nothing
+    # padded steps are no samples: they weigh nothing, and the covariances divide by the number of the others
+    alive = alive * alive.mean((1, 2), keepdim=True, dtype=x.dtype).rsqrt()
+    z = (torch.cat([x, states], dim=-1) * alive).flatten(1, 2)
     weights = torch.cat([params["w_in"], params["w_rec"]], dim=1)
     projection.update_covariances(z, (y * alive).flatten(1, 2), weights)
 
