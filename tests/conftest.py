@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -19,8 +20,8 @@ TOY = ROOT / "tests" / "workflow" / "toy"
 LEAVE_OUT = shutil.ignore_patterns("__pycache__", "*.egg-info", ".*.swp")
 
 
-def copy_of_repository(target: Path, *, study: Path = TOY) -> Path:
-    """What the engine needs of this repository, with the studies replaced by the one in `study`."""
+def snapshot_of_repository(target: Path) -> Path:
+    """What the engine needs of this repository, without any study."""
     for folder in ("workflow", "profiles", "config", "src"):
         shutil.copytree(ROOT / folder, target / folder, ignore=LEAVE_OUT)
     for file in ("Snakefile", "environment.yml"):
@@ -31,6 +32,12 @@ def copy_of_repository(target: Path, *, study: Path = TOY) -> Path:
         shutil.rmtree(path)
     for path in (target / "workflow" / "notebooks").glob("*.py"):
         path.unlink()
+    return target
+
+
+def with_study(snapshot: Path, target: Path, *, study: Path = TOY) -> Path:
+    """A copy of a snapshot with the study in the folder `study`."""
+    shutil.copytree(snapshot, target)
     shutil.copytree(study, target, dirs_exist_ok=True)
     return target
 
@@ -141,9 +148,12 @@ def once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[P
 
 
 @pytest.fixture(scope="session")
-def copy_repository() -> Callable[..., Path]:
-    """`copy_repository(target, study=folder)`: what the engine needs, with one made-up study (default: the toy)."""
-    return copy_of_repository
+def copy_repository(once: Callable[[str, Callable[[Path], object]], Path]) -> Callable[..., Path]:
+    """`copy_repository(target, study=folder)`: what the engine needs, with one made-up study (default: the toy).
+
+    All copies of a session are equal, also while someone edits the sources.
+    """
+    return partial(with_study, once("snapshot", snapshot_of_repository))
 
 
 @pytest.fixture(scope="session")
@@ -153,9 +163,9 @@ def engine_in() -> Callable[[Path], Engine]:
 
 
 @pytest.fixture(scope="session")
-def made(once: Callable[[str, Callable[[Path], object]], Path]) -> Path:
+def made(once: Callable[[str, Callable[[Path], object]], Path], copy_repository: Callable[..., Path]) -> Path:
     """A copy in which the toy atlas was made once, at scale quick. Shared: not to be changed."""
-    return once("made", lambda folder: Engine(copy_of_repository(folder)).make(*TARGETS))
+    return once("made", lambda folder: Engine(copy_repository(folder)).make())
 
 
 @pytest.fixture
@@ -167,9 +177,6 @@ def engine(made: Path, tmp_path: Path) -> Engine:
 
 
 @pytest.fixture
-def bare(tmp_path: Path) -> Engine:
+def bare(tmp_path: Path, copy_repository: Callable[..., Path]) -> Engine:
     """A fresh copy in which nothing is made."""
-    return Engine(copy_of_repository(tmp_path / "atlas"))
-
-
-TARGETS: tuple[str, ...] = ()
+    return Engine(copy_repository(tmp_path / "atlas"))

@@ -11,7 +11,7 @@ import pytest
 pytestmark = [pytest.mark.faults, pytest.mark.slow]
 
 TABLE = "results/quick/slow/tables/loss.parquet"
-KILLS = 3
+KILLS = 2
 LONGEST = 2.0
 
 
@@ -32,7 +32,7 @@ def finished(engine):
 
 
 def first_steps(engine):
-    """Where each training log begins: `step N/150`."""
+    """Where each training log begins: `step N/100`."""
     logs = (engine.folder / "logs" / "quick" / "slow").glob("train-*.log")
     found = [re.search(r"fit: step (\d+)/", log.read_text()) for log in logs]
     return [int(match[1]) for match in found if match]
@@ -101,7 +101,7 @@ def test_a_checkpoint_that_is_not_of_this_very_loop_is_discarded(slow, undisturb
     os.kill(job.pid, signal.SIGKILL)
     job.communicate()
     if edit == "settings":
-        slow.replace("config/studies/slow.yaml", "steps: 150", "steps: 40")
+        slow.replace("config/studies/slow.yaml", "steps: 100", "steps: 40")
     elif edit == "code":
         slow.replace("src/dynatlas/studies/slow/train.py", "PAUSE = 16, 32, 0.02", "PAUSE = 16, 32, 0.001")
     else:
