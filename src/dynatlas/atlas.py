@@ -9,9 +9,10 @@ from typing import Any
 
 from dynatlas.config import AtlasConfig, ConfigError, load_config, load_studies, read_yaml, select
 from dynatlas.fingerprint import CodeIndex
+from dynatlas.joint import ledger_nodes
 from dynatlas.names import nearest
 from dynatlas.nodes import ROOT, Node
-from dynatlas.plan import Plan, claims_path, ledger_nodes
+from dynatlas.plan import Plan, claims_path
 
 
 class Atlas:
@@ -32,6 +33,11 @@ class Atlas:
     def scale(self) -> str:
         """The configured scale as it stands in paths."""
         return self.config.scale + ("-dev" if self.config.seeds == "dev" else "")
+
+    @property
+    def at_scale(self) -> list[str]:
+        """The studies, selected or not, that have numbers for the configured scale."""
+        return [name for name, spec in self.studies.items() if self.config.scale in spec.scales]
 
     @cached_property
     def index(self) -> CodeIndex:

@@ -272,9 +272,13 @@ class Plan:
             "notebook",
             "notebook",
             outputs=(f"{self._results()}/notebook.html", f"{self._results()}/notebook.ipynb"),
-            settings={"file": str(path.relative_to(self.root)), "digest": file_digest(path)},
+            settings={
+                "file": str(path.relative_to(self.root)),
+                "digest": file_digest(path),
+                "templates": templates_digest(self.root),
+            },
             needs={"claims": (claims,), "figures": (figures,), **measures},
-            code=("dynatlas.steps.notebook",),
+            code=("dynatlas.steps.notebook", "dynatlas.site.reader"),
         )
 
     def _page_node(self, claims: Node, figures: Node, notebook: Node) -> Node:
@@ -286,7 +290,7 @@ class Plan:
             "libraries": self.versions,
             "paper": self.spec.paper.model_dump(),
             "figures": {name: [spec.title, spec.caption] for name, spec in self.spec.figures.items()},
-            "templates": digest(file_digest(path) for path in _templates(self.root)),
+            "templates": templates_digest(self.root),
         }
         return self._finished(
             "page",
@@ -310,52 +314,22 @@ class Plan:
             fingerprint=fingerprint,
             **rest,
         )
-        return _keyed(node)
+        return keyed(node)
 
     def _results(self) -> str:
         return f"results/{self.path_scale}/{self.spec.study}"
 
 
-def ledger_nodes(plans: Mapping[str, Plan], *, known: Sequence[str], root: Path, scale: str) -> tuple[Node, Node]:
-    """The ledger over some studies, and the site's index over it. `known` are all studies that there are."""
-    index = next(iter(plans.values())).index
-    missing = [name for name in known if name not in plans]
-    ledger = _keyed(
-        Node(
-            step="ledger",
-            study="",
-            name="ledger",
-            scale=scale,
-            outputs=(f"results/{scale}/ledger.json", f"results/{scale}/ledger.parquet"),
-            settings={"studies": list(plans), "missing": missing},
-            needs={name: (plan.node("claims", "claims"),) for name, plan in plans.items()},
-            fingerprint=index.fingerprint("dynatlas.steps.claims"),
-        )
-    )
-    templates = digest(file_digest(path) for path in _templates(root))
-    front = _keyed(
-        Node(
-            step="index",
-            study="",
-            name="index",
-            scale=scale,
-            outputs=(f"results/{scale}/site/index.html",),
-            settings={"templates": templates, "papers": {name: plan.spec.paper.title for name, plan in plans.items()}},
-            needs={"ledger": (ledger,), **{name: (plan.node("page", "page"),) for name, plan in plans.items()}},
-            fingerprint=index.fingerprint("dynatlas.steps.site"),
-        )
-    )
-    return ledger, front
-
-
-def _keyed(node: Node) -> Node:
+def keyed(node: Node) -> Node:
+    """The node with its key filled in."""
     from dataclasses import replace
 
     return replace(node, key=node.compute_key())
 
 
-def _templates(root: Path) -> list[Path]:
-    return sorted((root / "src" / "dynatlas" / "site" / "templates").glob("*"))
+def templates_digest(root: Path) -> str:
+    """Hash of the site's templates, which pages and notebooks are filled into."""
+    return digest(file_digest(path) for path in sorted((root / "src" / "dynatlas" / "site" / "templates").glob("*")))
 
 
 def _slug(value: Any) -> str:

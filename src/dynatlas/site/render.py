@@ -36,9 +36,10 @@ def render_index(ledger: Mapping[str, Any], studies: Sequence[StudyLink]) -> str
         studies: in the order in which they are shown; a study without a row is listed too.
     """
     rows = ledger["rows"]
+    missing = ledger["provenance"].get("settings", {}).get("missing", [])
     return render_template(
         "index.html",
-        summary=summarise(rows, [link.study for link in studies]),
+        summary=summarise(rows, [*(link.study for link in studies), *missing]),
         links=[{"link": link, "tally": _tally(_of_study(rows, link.study))} for link in studies],
         claims=claim_views(rows),
         scale=rows[0]["scale"] if rows else ledger["provenance"].get("scale", ""),
