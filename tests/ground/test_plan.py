@@ -246,7 +246,12 @@ def test_unknown_scale_study_and_step_are_named(atlas_of):
             "for _ in range(0, steps)",
             {"train:lines@rate=0.1", "train:lines@rate=0.3", "train:biases", "measure:error", "measure:bias"} | DOWN,
         ),
-        ("src/dynatlas/site/templates/base.html", "<html", "<html data-a", {"page:page", "index:index"}),
+        (
+            "src/dynatlas/site/templates/base.html",
+            "<html",
+            "<html data-a",
+            {"notebook:notebook", "page:page", "index:index"},
+        ),
     ],
 )
 def test_an_edit_changes_the_keys_of_what_follows_and_no_others(atlas_of, file, old, new, affected):
