@@ -24,7 +24,7 @@ def snapshot_of_repository(target: Path) -> Path:
     """What the engine needs of this repository, without any study."""
     for folder in ("workflow", "profiles", "config", "src"):
         shutil.copytree(ROOT / folder, target / folder, ignore=LEAVE_OUT)
-    for file in ("Snakefile", "environment.yml"):
+    for file in ("Snakefile", "environment.yml", "requirements.lock"):
         shutil.copy2(ROOT / file, target / file)
     for path in (target / "config" / "studies").glob("*.yaml"):
         path.unlink()

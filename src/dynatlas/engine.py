@@ -88,6 +88,6 @@ def hint_at_targets(atlas: Atlas) -> None:
     """Make Snakemake name the nearest target when it is asked for one that does not exist."""
     from snakemake.logging import logger
 
-    nodes = [node for study in atlas.studies for node in atlas.plan(study).nodes.values()]
+    nodes = [node for study in atlas.at_scale for node in atlas.plan(study).nodes.values()]
     paths = [path for node in nodes for path in node.outputs]
-    logger.addFilter(TargetHint([*atlas.studies, "all", "ledger", "notebooks", "site", *paths]))
+    logger.addFilter(TargetHint([*atlas.at_scale, "all", "ledger", "notebooks", "site", *paths]))

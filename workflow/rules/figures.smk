@@ -25,12 +25,14 @@ for study in ATLAS.studies:
         shell:
             "exec dynatlas figures {params.study} --scale {wildcards.scale} {params.options} > {log} 2>&1"
 
-    rule:
-        name:
-            study
-        input:
-            [
-                paths_of(step, study)
-                for step in ("figures", "claims", "notebook", "page")
-            ],
-        localrule: True
+    if study in ATLAS.at_scale:
+
+        rule:
+            name:
+                study
+            input:
+                [
+                    paths_of(step, study)
+                    for step in ("figures", "claims", "notebook", "page")
+                ],
+            localrule: True
