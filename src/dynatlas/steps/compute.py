@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import shutil
 from collections.abc import Callable
@@ -30,7 +31,7 @@ def run_node(node: Node) -> None:
         artefacts.write_table(target, node.provenance, result)
     else:
         artefacts.write_run(target, node.provenance, result)
-    shutil.rmtree(scratch, ignore_errors=True)
+    _clear(scratch)
 
 
 def job_of(node: Node, scratch: Path | None = None) -> Job:
@@ -68,6 +69,14 @@ def load_function(call: str) -> Callable[..., Any]:
     """The function behind `package.module:function`."""
     module, _, name = call.partition(":")
     return getattr(importlib.import_module(module), name)
+
+
+def _clear(scratch: Path) -> None:
+    """Remove a finished node's checkpoints, and the folders around them once they are empty."""
+    shutil.rmtree(scratch, ignore_errors=True)
+    for folder in (scratch.parent, scratch.parent.parent):
+        with contextlib.suppress(OSError):
+            folder.rmdir()
 
 
 def _scratch(node: Node, target: Path) -> Path:
