@@ -88,7 +88,7 @@ class Engine:
 
     def planned(self, *arguments: str) -> set[str]:
         """The rules' jobs that a dry run would run, as `rule` or `rule:node`."""
-        done = self.snakemake(*arguments, "--dry-run")
+        done = self.snakemake("--dry-run", *arguments)
         assert done.returncode == 0, done.stdout + done.stderr
         return _jobs(done.stdout + done.stderr)
 

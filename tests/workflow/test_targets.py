@@ -82,3 +82,14 @@ def test_a_run_over_some_studies_marks_its_ledger_partial(engine):
     printed = engine.dynatlas("ledger", "--studies", "toy")
     assert printed.returncode == 0, printed.stderr
     assert re.search(r"partial.*second", printed.stdout)
+
+
+def test_a_study_without_this_scale_stops_only_those_who_ask_for_it(bare):
+    add_second_study(bare.folder)
+    numbers = "  smoke: {seeds: 6, points: 8, steps: 20, rates: [0.1, 0.3]}\n"
+    bare.replace("config/studies/second.yaml", numbers, "")
+    target = "results/smoke/toy/data/points.safetensors"
+    assert bare.planned("--config", "scale=smoke", "studies=[toy]", "--", target) == {"data:points"}
+    refused = bare.snakemake("--dry-run", "--config", "scale=smoke")
+    assert refused.returncode != 0
+    assert "second.yaml: scales: no block for 'smoke' (there are: quick)" in refused.stdout + refused.stderr
