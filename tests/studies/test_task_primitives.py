@@ -30,7 +30,7 @@ JOB = Job(study="task-primitives", seeds=[0, 1])
 
 
 @pytest.mark.parametrize(("name", "total"), [("MP", 11547), ("SEP", 17667), ("JOINT", 28483), ("DP", 30907)])
-def test_parameters_are_those_of_the_card(name, total):
+def test_parameters_are_those_that_were_counted_by_hand(name, total):
     built = build(name, World(**WORLD), modules=4, units=40, generators=JOB.generators("sizes"))
     found = counts(built, name, modules=4, units=40)
     assert found["total_parameters"].item() == total

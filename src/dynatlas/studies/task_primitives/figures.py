@@ -21,16 +21,16 @@ STYLES |= {
     for name, of, marker, dash in (
         ("MP with pre-training", "MP", "P", DASHES[1]),
         ("MPu", "MP", "X", DASHES[2]),
-        ("DP-600", "DP", "<", DASHES[4]),
+        ("DP-short", "DP", "<", DASHES[4]),
         ("GP-0.01", "GP", "<", DASHES[1]),
         ("GP-0.001", "GP", ">", DASHES[2]),
     )
 }
-ORDER = ("MP", "MPu", "DP", "DP-600", "SEP", "JOINT", "GP", "GP-0.01", "GP-0.001", "SEQ", "MR", "RES")
+ORDER = ("MP", "MPu", "DP", "DP-short", "SEP", "JOINT", "GP", "GP-0.01", "GP-0.001", "SEQ", "MR", "RES")
 """From frozen modules to random networks; variants have the colour of what they vary."""
 CHANCE = 0.1
 WIN_LEVEL = 1 - 0.05 * 5 / 9
-"""Level of the intervals of the nine families: five wins of nine are wanted (section 2b of the card)."""
+"""Level of the intervals of the nine families: five wins of nine are wanted (claims C4)."""
 _LANES = {
     "fixation": (["input_fix"], 4.0),
     "modality 1": (["input_mod1_sin", "input_mod1_cos"], 3.0),

@@ -249,7 +249,7 @@ def measure_costs(
 ) -> pd.DataFrame:  # fmt: skip
     """Parameters, updates and trials that each strategy costs.
 
-    `count_error`: parameters of the built tensors minus the formulas of section 3.6, at the study's own size and for
+    `count_error`: parameters of the built tensors minus those of the formulas, at the study's own size and for
     networks built at other `sizes` (modules, units); `marginal_error` the same for one more task. `updates`: trainable
     scalars times steps to the criterion, infinite where it is never reached (`updates_spent` is the budget then);
     "with pre-training" adds what the primitives took. `cumulative_updates` extrapolates to other numbers of tasks.

@@ -79,7 +79,7 @@ def refitted_in_turn(exam: Exam, w_out: Tensor, b_out: Tensor) -> Tensor:
 
 
 def loss_from_sums(w: Tensor, gram: Tensor, cross: Tensor) -> Tensor:
-    """The loss of section 3.2 of linear readouts w (member, unit + 1, 3), up to a constant and a factor of each member.
+    """The tasks' masked loss of linear readouts w (member, unit + 1, 3), up to a constant and a factor of each member.
 
     gram (member, unit + 1, unit + 1) and cross (member, unit + 1, 3) are sums over steps and trials with weights c^2.
     """

@@ -40,7 +40,7 @@ Arrays = dict[str, Tensor]
 def train_primitives(
     job: Job, *, strategies: list[str], units: int, steps: int, trials: int, learning_rate: float, world: dict[str, Any]
 ) -> Arrays:
-    """Four modules of `units` units learn one primitive each (section 3.4 of the card), on `trials` streams a step.
+    """Four modules of `units` units learn one primitive each, on `trials` streams a step.
 
     The modules of MP see only their primitive's modality, those of MPu see everything; both start from the same weights
     and learn on the same streams. Returns the assembled networks, and as `<strategy>.scalars` how many scalars learned.

@@ -43,7 +43,7 @@ class World:
         return timing_named(self.timing)
 
     def network(self, n_in: int, units: int, n_out: int, *, gain: float = 0.9) -> ElmanRNN:
-        """The rate network of section 3.3 of the card."""
+        """The rate network of the study: relu, orthogonal recurrent weights of this gain."""
         return ElmanRNN(n_in, units, n_out, alpha=self.alpha, recurrent_gain=gain)
 
     def noise(self, generators: Sequence[Generator], copies: int = 1, *, sigma: float | None = None) -> StepNoise:
