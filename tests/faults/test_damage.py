@@ -26,35 +26,50 @@ def damage(results, name, kind, *, other):
     os.utime(path, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
 
 
+READERS = {
+    RUN: ("measure", "toy", "error"),
+    TABLE: ("figures", "toy"),
+    CLAIMS: ("collect",),
+}
+"""Who derives something from each file."""
+FOLLOWING = {"measure:error", "figures_toy", "claims", "collect", "notebook", "page", "index"}
+
+
 @pytest.mark.parametrize("kind", DAMAGES)
 def test_damage_is_noticed_by_every_reader(engine, kind):
     results = engine.folder / "results" / "quick"
-    whole = engine.artefacts()
     for name, other in ((RUN, OTHER_RUN), (TABLE, OTHER_TABLE), (CLAIMS, LEDGER)):
         damage(results, name, kind, other=other)
-    told = [f"results/quick/{name}" for name in (RUN, TABLE, CLAIMS)]
 
-    # old time stamps: the engine cannot see it, the doctor does, and so does whoever reads
+    # old time stamps: the engine cannot see it; the doctor does, and so does whoever reads
     doctor = engine.dynatlas("doctor")
     assert doctor.returncode == 1
-    by_hand = engine.dynatlas("measure", "toy", "error", "--scale", "quick")
-    assert by_hand.returncode == 1
-    assert f"snakemake --force {told[0]}" in by_hand.stderr
+    for name, reader in READERS.items():
+        assert f"snakemake --force results/quick/{name}" in doctor.stdout, doctor.stdout
+        done = engine.dynatlas(*reader, "--scale", "quick")
+        assert done.returncode == 1
+        assert f"snakemake --force results/quick/{name}" in done.stderr
+        assert "Traceback" not in done.stderr
 
-    # fresh ones: what follows runs again, and fails by name
-    for name in (RUN, TABLE, CLAIMS):
+    # fresh ones: all that follows is to run again, and so meets the readers above
+    for name in READERS:
         os.utime(results / name)
+    assert engine.planned() == FOLLOWING
+
+
+def test_the_engine_stops_at_an_exchanged_run_and_names_the_way_back(engine):
+    whole = engine.artefacts()
+    damage(engine.folder / "results" / "quick", RUN, "swapped", other=OTHER_RUN)
+    os.utime(engine.folder / "results" / "quick" / RUN)
     done = engine.snakemake("--cores", "2")
     printed = done.stdout + done.stderr
     assert done.returncode != 0
-    for path in told:
-        assert path in doctor.stdout, doctor.stdout
-        assert f"snakemake --force {path}" in printed, printed
+    assert f"results/quick/{RUN} is not what the plan expects here" in printed
+    assert f"snakemake --force results/quick/{RUN}" in printed
     assert "Traceback" not in printed
-
     # the command that was named leads back to the same bytes
-    engine.make("--force", *told)
-    engine.make()
+    engine.make("--force", f"results/quick/{RUN}")
+    engine.make("ledger")
     assert engine.artefacts() == whole
 
 

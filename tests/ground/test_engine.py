@@ -61,7 +61,7 @@ def test_a_gpu_is_asked_for_only_where_jobs_run(monkeypatch):
     [
         ("No rule to produce ledgre (if you use input functions)", "ledgre: no such target; did you mean 'ledger'?"),
         (
-            "InputFunctionException in rule train:\nError:\n  WorkflowError:\n    toy: no step\nWildcards:\n  a\nTraceback:\n",
+            "InputFunctionException in rule x:\nError:\n  WorkflowError:\n    toy: no step\nWildcards:\nTraceback:\n",
             "toy: no step",
         ),
         ("Something else", "Something else"),
