@@ -7,8 +7,8 @@ from torch import Tensor
 
 from dynatlas.instruments.neighbours import SPARE
 
-BUDGET = 2**22
-"""Distances held at once; larger searches go by blocks of pairs of clouds or of queries."""
+BUDGET = 2**20
+"""Distances held at once (a few MiB, which stay in the cache); larger searches go by blocks of pairs or of queries."""
 
 
 def cross_neighbours(points: Tensor, queries: Tensor, k: int, *, budget: int = BUDGET) -> Tensor:

@@ -9,12 +9,17 @@ the number of examples), and the constant is not penalised.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 
 from dynatlas.instruments.cross_neighbours import cross_neighbours
 from dynatlas.instruments.neighbours import checked_clouds
 from dynatlas.optim.ridge import ridge_readout
+
+BLOCK = 2**19
+"""Numbers of training states taken together (float64: 4 MiB), so that what is made of them stays in the cache."""
 
 
 def linear_probe(x: Tensor, y: Tensor, x_test: Tensor, y_test: Tensor, *, alpha: float = 0.01) -> Tensor:
@@ -25,10 +30,12 @@ def linear_probe(x: Tensor, y: Tensor, x_test: Tensor, y_test: Tensor, *, alpha:
     (card 09, C1b): compare with one. Raises ValueError as `fit_ridge` does, and for labels that do not fit.
     """
     labels, asked = _labels(y, x), _labels(y_test, x_test)
-    classes = int(labels.max()) + 1
-    targets = 2.0 * torch.nn.functional.one_hot(labels, classes).to(torch.float64) - 1
-    outputs = predict_ridge(fit_ridge(x, targets, alpha=alpha), x_test)
-    return _share(outputs.argmax(dim=-1) == asked)
+    code = 2 * torch.eye(int(labels.max()) + 1, dtype=torch.float64, device=x.device) - 1
+    found = []
+    for states, own, new, wanted in _blocks(x, labels[..., None], x_test, asked[..., None]):
+        outputs = predict_ridge(fit_ridge(states, code[own[..., 0]], alpha=alpha), new)
+        found.append(_share(outputs.argmax(dim=-1) == wanted[..., 0]))
+    return torch.cat(found).view(x.shape[:-2])
 
 
 def decodability(x: Tensor, z: Tensor, x_test: Tensor, z_test: Tensor, *, alpha: float = 0.1) -> Tensor:
@@ -42,8 +49,11 @@ def decodability(x: Tensor, z: Tensor, x_test: Tensor, z_test: Tensor, *, alpha:
     spread = (target - target.mean(dim=-2, keepdim=True)).square().sum(dim=-2)
     if not bool((spread > 0).all()):
         raise ValueError("a latent variable is constant over the test examples: it has no R^2")
-    error = (predict_ridge(fit_ridge(x, z, alpha=alpha), x_test) - target).square().sum(dim=-2)
-    return 1 - error / spread
+    found = []
+    for states, own, new, wanted in _blocks(x, z, x_test, target):
+        outputs = predict_ridge(fit_ridge(states, own, alpha=alpha), new)
+        found.append((outputs - wanted).square().sum(dim=-2))
+    return 1 - torch.cat(found).view(*x.shape[:-2], -1) / spread
 
 
 def knn_accuracy(x: Tensor, y: Tensor, x_test: Tensor, y_test: Tensor, *, k: int = 10) -> Tensor:
@@ -79,6 +89,20 @@ def predict_ridge(fitted: tuple[Tensor, Tensor], x: Tensor) -> Tensor:
     """Outputs (..., example, output) of `fit_ridge`'s weights and constant for x (..., example, unit)."""
     weights, constant = fitted
     return checked_clouds(x) @ weights + constant.unsqueeze(-2)
+
+
+def _blocks(x: Tensor, *others: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    """x (..., example, unit) and tensors (example, ...) or (..., example, ...) in step, leading axes as one, in parts.
+
+    Raises ValueError where x or the next states hold NaN or infinity, naming the place.
+    """
+    leading = x.shape[:-2]
+    together = max(1, BLOCK // max(1, x.shape[-2] * x.shape[-1]))
+    parts = [part.expand(*leading, *part.shape[-2:]).reshape(-1, *part.shape[-2:]) for part in (x, *others)]
+    for part in (x, others[1]):
+        if not torch.isfinite(part).all():
+            checked_clouds(part)
+    return zip(*(part.split(together) for part in parts), strict=True)
 
 
 def _labels(y: Tensor, x: Tensor) -> Tensor:
