@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from dynatlas.instruments.neighbours import SPARE
+
+WIDTH = 32
+"""Entries of a row whose minimum is taken first."""
 
 BUDGET = 2**20
 """Distances held at once (a few MiB, which stay in the cache); larger searches go by blocks of pairs or of queries."""
@@ -24,7 +28,7 @@ def cross_neighbours(points: Tensor, queries: Tensor, k: int, *, budget: int = B
         raise ValueError(f"points {tuple(points.shape)} and queries {tuple(queries.shape)} do not fit")
     if not 1 <= k <= n:
         raise ValueError(f"k = {k}: wanted is 1 to {n}, the number of points")
-    if not (torch.isfinite(points).all() and torch.isfinite(queries).all()):
+    if not (all_finite(points) and all_finite(queries)):
         raise ValueError("points or queries hold NaN or infinity")
     clouds, asked = (
         points.detach().reshape(-1, n, p),
@@ -39,6 +43,11 @@ def cross_neighbours(points: Tensor, queries: Tensor, k: int, *, budget: int = B
     return torch.cat(found).view(*leading, -1, k)
 
 
+def all_finite(values: Tensor) -> bool:
+    """Whether no value is NaN or infinite: without a mask, and without a copy of slices."""
+    return values.numel() == 0 or bool(torch.isfinite(torch.stack([values.amin(), values.amax()])).all())
+
+
 def _search(points: Tensor, queries: Tensor, k: int) -> Tensor:
     """(cloud, point, p), (cloud, query, p) -> (cloud, query, k)."""
     n, p = points.shape[-2:]
@@ -48,7 +57,7 @@ def _search(points: Tensor, queries: Tensor, k: int) -> Tensor:
     centred, asked = points - centre, queries - centre
     squares = centred.square().sum(dim=-1)
     rough = torch.baddbmm(squares[:, None], asked, centred.mT, alpha=-2)
-    values, candidates = rough.topk(min(n, k + SPARE), dim=-1, largest=False)
+    values, candidates, bound = _shortlist(rough, k)
     # of a product of length p, two squares and their differences, for two points compared
     size = 2 * squares.amax(dim=-1, keepdim=True) + asked.square().sum(dim=-1)
     doubt = 2 * (p + 8) * torch.finfo(points.dtype).eps * size
@@ -56,17 +65,43 @@ def _search(points: Tensor, queries: Tensor, k: int) -> Tensor:
     nearest = candidates[..., :k].clone()
     if len(unsure):
         cloud, row = unsure.unbind(-1)
-        certain = values[cloud, row, -1] - values[cloud, row, k - 1] > doubt[cloud, row]
         nearest[cloud, row] = _decide(points, queries, unsure, candidates[cloud, row].sort(dim=-1).values, k)
-        for one, other in unsure[~certain].tolist() if candidates.shape[-1] < n else ():
-            everything = torch.arange(n, device=points.device)[None]
-            nearest[one, other] = _decide(points, queries, torch.tensor([[one, other]]), everything, k)[0]
+        too_short = bound[cloud, row] - values[cloud, row, k - 1] <= doubt[cloud, row]
+        everything = torch.arange(n, device=points.device)[None]
+        for which in unsure[too_short].split(1):
+            nearest[tuple(which.T)] = _decide(points, queries, which, everything, k)
     return nearest
+
+
+def _shortlist(rough: Tensor, k: int) -> tuple[Tensor, Tensor, Tensor]:
+    """The smallest entries of each row of (cloud, row, n), at least k + 1 of them, ascending, and their indices.
+
+    Both (cloud, row, entry), filled up with infinity and n; and a bound (cloud, row) that all other entries reach. The
+    (k + 1)-th smallest of the minima of blocks bounds the (k + 1)-th smallest entry: a third of the time of topk.
+    """
+    clouds, rows, n = rough.shape
+    blocks = n // WIDTH
+    if blocks <= k or rough.device.type != "cpu":
+        values, indices = rough.topk(min(n, k + SPARE), dim=-1, largest=False)
+        return values, indices, values[..., -1] if values.shape[-1] < n else torch.full_like(values[..., -1], torch.inf)
+    least = rough[..., : blocks * WIDTH].unflatten(-1, (blocks, WIDTH)).amin(dim=-1)
+    bound = least.topk(k + 1, dim=-1, largest=False, sorted=False).values.amax(dim=-1)
+    found = torch.from_numpy(np.flatnonzero((rough <= bound[..., None]).numpy()))
+    row, column = found // n, found % n
+    count = row.bincount(minlength=clouds * rows)
+    place = torch.arange(len(found)) - (count.cumsum(0) - count)[row]
+    values = rough.new_full((clouds * rows, int(count.max())), torch.inf)
+    indices = torch.full(values.shape, n)
+    values[row, place], indices[row, place] = rough.view(-1)[found], column
+    values, order = values.view(clouds, rows, -1).sort(dim=-1)
+    return values, indices.view_as(order).gather(-1, order), bound
 
 
 def _decide(points: Tensor, queries: Tensor, which: Tensor, candidates: Tensor, k: int) -> Tensor:
     """The k nearest of ascending candidates (row, candidate) to queries `which` (row, 2: cloud, query), directly."""
     cloud, row = which.unbind(-1)
-    there = points[cloud[:, None], candidates].to(torch.float64)
+    missing = candidates == points.shape[1]
+    there = points[cloud[:, None], candidates.masked_fill(missing, 0)].to(torch.float64)
     squared = (there - queries[cloud, row][:, None].to(torch.float64)).square().sum(dim=-1)
+    squared = squared.masked_fill(missing, torch.inf)
     return candidates.gather(-1, squared.sort(dim=-1, stable=True).indices[:, :k])

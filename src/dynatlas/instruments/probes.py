@@ -14,7 +14,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from dynatlas.instruments.cross_neighbours import cross_neighbours
+from dynatlas.instruments.cross_neighbours import all_finite, cross_neighbours
 from dynatlas.instruments.neighbours import checked_clouds
 from dynatlas.optim.ridge import ridge_readout
 
@@ -77,9 +77,9 @@ def fit_ridge(x: Tensor, y: Tensor, *, alpha: float) -> tuple[Tensor, Tensor]:
     """
     if not alpha > 0:
         raise ValueError(f"alpha = {alpha}: wanted is a number > 0")
-    x = checked_clouds(x)
     if y.shape[-2] != x.shape[-2]:
         raise ValueError(f"{x.shape[-2]} examples, but targets {tuple(y.shape)} for {y.shape[-2]}")
+    x = _finite(x).to(torch.float64)
     mean = x.mean(dim=-2, keepdim=True)
     weights, constant = ridge_readout(x - mean, y.to(torch.float64), penalty=alpha / x.shape[-2])
     return weights, constant - (mean @ weights).squeeze(-2)
@@ -88,7 +88,12 @@ def fit_ridge(x: Tensor, y: Tensor, *, alpha: float) -> tuple[Tensor, Tensor]:
 def predict_ridge(fitted: tuple[Tensor, Tensor], x: Tensor) -> Tensor:
     """Outputs (..., example, output) of `fit_ridge`'s weights and constant for x (..., example, unit)."""
     weights, constant = fitted
-    return checked_clouds(x) @ weights + constant.unsqueeze(-2)
+    return _finite(x).to(torch.float64) @ weights + constant.unsqueeze(-2)
+
+
+def _finite(x: Tensor) -> Tensor:
+    """x, unless it holds NaN or infinity: then ValueError names the place."""
+    return x if all_finite(x) else checked_clouds(x)
 
 
 def _blocks(x: Tensor, *others: Tensor) -> Iterator[tuple[Tensor, ...]]:
@@ -99,9 +104,7 @@ def _blocks(x: Tensor, *others: Tensor) -> Iterator[tuple[Tensor, ...]]:
     leading = x.shape[:-2]
     together = max(1, BLOCK // max(1, x.shape[-2] * x.shape[-1]))
     parts = [part.expand(*leading, *part.shape[-2:]).reshape(-1, *part.shape[-2:]) for part in (x, *others)]
-    for part in (x, others[1]):
-        if not torch.isfinite(part).all():
-            checked_clouds(part)
+    _finite(x), _finite(others[1])
     return zip(*(part.split(together) for part in parts), strict=True)
 
 
