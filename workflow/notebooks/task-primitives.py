@@ -15,6 +15,8 @@ scale = "quick"
 root = "."
 
 # %%
+import pandas as pd
+
 from dynatlas.site.reader import open_study
 
 results = open_study(study, scale, root)
@@ -37,6 +39,14 @@ results.figure("accuracy")
 # %%
 accuracy = results.table("accuracy").groupby(["strategy", "seed"])["value"].mean()
 accuracy.groupby("strategy").describe()[["mean", "std", "min", "max"]].round(3)
+
+# %% [markdown]
+# What the mask on inputs gives, and (at `standard`) what longer training gives the dense primitives; paired over seeds.
+
+# %%
+by_strategy = accuracy.unstack("strategy")
+pairs = [pair for pair in (("MP", "MPu"), ("DP", "DP-short")) if set(pair) <= set(by_strategy)]
+pd.DataFrame({" − ".join(pair): by_strategy[pair[0]] - by_strategy[pair[1]] for pair in pairs}).describe().round(3)
 
 # %% [markdown]
 # Budgets differ between strategies: so many trials (streams, for primitives) did each learn from.
@@ -68,8 +78,6 @@ results.figure("robustness")
 # which flatter whoever starts near chance (GP).
 
 # %%
-import pandas as pd
-
 parts = results.claims().query("part_of in ['C4a', 'C4b', 'C4c']")
 families = parts.index.str.partition(".").get_level_values(2)
 outcome = parts["verdict"].map({"reproduced": "won", "contradicted": "lost"}).fillna("undecided")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -256,12 +257,12 @@ def measure_costs(
     """
     units, count = int(separate.settings["units"]), len(job.seeds)
     found = strategies_of(readouts, separate, joint, sequential)
-    frames = []
+    frames, on_cpu = [], replace(job, device="cpu")
     for name in FORMULAS:
         for metric, value in counts(found[name], name, modules=MODULES, units=units).items():
             frames.append(rows(value.expand(count), job.seeds, metric, **cost_of(name, size=f"{MODULES} x {units}")))
         for modules, small in (size for size in sizes if size != [MODULES, units]):
-            built = build(name, World(**world), modules=modules, units=small, generators=job.generators("sizes"))
+            built = build(name, World(**world), modules=modules, units=small, generators=on_cpu.generators("sizes"))
             error = counts(built, name, modules=modules, units=small)["count_error"]
             frames.append(
                 rows(error.expand(count), job.seeds, "count_error", **cost_of(name, size=f"{modules} x {small}"))
