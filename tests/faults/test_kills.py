@@ -82,7 +82,7 @@ def test_a_killed_engine_leaves_no_orphan_and_resume_leads_back(slow, undisturbe
 
 
 def test_resume_refuses_while_an_engine_lives(slow, undisturbed, processes, until):
-    engine = slow.start("snakemake", TABLE, "--cores", "2")
+    engine = slow.start("snakemake", TABLE, "--cores", "2", OMP_NUM_THREADS="2", PYTHONHASHSEED="3")
     until(lambda: training(slow, processes), "training")
     refused = slow.dynatlas("resume", "--", TABLE, "--cores", "2")
     assert refused.returncode == 1
