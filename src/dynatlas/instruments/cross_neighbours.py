@@ -85,8 +85,8 @@ def _shortlist(rough: Tensor, k: int) -> tuple[Tensor, Tensor, Tensor]:
         values, indices = rough.topk(min(n, k + SPARE), dim=-1, largest=False)
         return values, indices, values[..., -1] if values.shape[-1] < n else torch.full_like(values[..., -1], torch.inf)
     least = rough[..., : blocks * WIDTH].unflatten(-1, (blocks, WIDTH)).amin(dim=-1)
-    bound = least.topk(k + 1, dim=-1, largest=False, sorted=False).values.amax(dim=-1)
-    found = torch.from_numpy(np.flatnonzero((rough <= bound[..., None]).numpy()))
+    bound = torch.from_numpy(np.partition(least.numpy(), k, axis=-1)[..., k])
+    found = torch.from_numpy(np.flatnonzero(rough.numpy() <= bound[..., None].numpy()))
     row, column = found // n, found % n
     count = row.bincount(minlength=clouds * rows)
     place = torch.arange(len(found)) - (count.cumsum(0) - count)[row]
