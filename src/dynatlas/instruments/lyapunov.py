@@ -11,13 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from dynatlas.instruments.lyapunov_cells import Orbits
-from dynatlas.instruments.lyapunov_frame import LONGEST_BLOCK, Frame
+from dynatlas.instruments.lyapunov_frame import LONGEST_BLOCK, Dense, Frame, Tangents
 from dynatlas.instruments.threads import over_threads
 
 Order = Literal["forward", "reversed"]
@@ -105,7 +106,8 @@ def lyapunov_spectrum(
     frames = run.frames(q0, orbits.state, generator)
 
     def measure(networks: slice) -> tuple[Tensor, Tensor]:
-        return run.measure(orbits.part(networks).jacobians, frames[networks].flatten(0, 1))
+        part = orbits.part(networks)
+        return run.measure(partial(part.tangents, few=run.few, transposed=run.reverse), frames[networks].flatten(0, 1))
 
     members, sequences, _ = orbits.state.shape
     return run.result(over_threads(measure, run.groups(members, sequences)), sequences)
@@ -151,7 +153,11 @@ def lyapunov_from_jacobians(
 
     def measure(group: slice) -> tuple[Tensor, Tensor]:
         parts = iter(jacobians[:, group].flatten(1, 2).split(1))
-        return run.measure(lambda count: torch.cat([next(parts) for _ in range(count)]), frames[group].flatten(0, 1))
+
+        def tangents(count: int) -> Dense:
+            return Dense(torch.cat([next(parts) for _ in range(count)]), run.reverse)
+
+        return run.measure(tangents, frames[group].flatten(0, 1))
 
     return run.result(over_threads(measure, run.groups(*jacobians.shape[1:3])), jacobians.shape[2])
 
@@ -196,27 +202,32 @@ class _Run:
         size = max(1, _GROUP // (sequences * self.d * self.k)) if self.qr_every == 1 else 1
         return [slice(start, min(start + size, members)) for start in range(0, members, size)]
 
-    def measure(self, jacobians: Callable[[int], Tensor], frames: Tensor) -> tuple[Tensor, Tensor]:
-        """Logarithmic growth (row, block, k) and spread (row,), from what gives the next so many Jacobians."""
+    @property
+    def few(self) -> bool:
+        """So few exponents that it is quicker to carry vectors than to make matrices."""
+        return 2 * self.k <= self.d
+
+    def measure(self, tangents: Callable[[int], Tangents], frames: Tensor) -> tuple[Tensor, Tensor]:
+        """Logarithmic growth (row, block, k) and spread (row,), from what gives the maps of so many next steps."""
         with torch.no_grad():
-            frame = Frame(frames.mT.contiguous(), self.qr_every, reverse=self.reverse)
+            frame = Frame(frames.mT.contiguous(), self.qr_every)
             chunk = _CHUNK // (len(frames) * self.d**2)
             if self.qr_every == "auto":
-                chunk = min(max(chunk, 8), LONGEST_BLOCK)
+                chunk = LONGEST_BLOCK if self.few else min(max(chunk, 8), LONGEST_BLOCK)
             else:
                 chunk = max(chunk // self.qr_every, 1) * self.qr_every
-            self._advance(frame, jacobians, self.burn_in, chunk)
+            self._advance(frame, tangents, self.burn_in, chunk)
             frame.read()
             growth = []
             for start, end in zip([0, *self.ends[:-1]], self.ends, strict=True):
-                self._advance(frame, jacobians, end - start, chunk)
+                self._advance(frame, tangents, end - start, chunk)
                 growth.append(frame.read())
             return torch.stack(growth, dim=1), frame.spread
 
     @staticmethod
-    def _advance(frame: Frame, jacobians: Callable[[int], Tensor], count: int, chunk: int) -> None:
+    def _advance(frame: Frame, tangents: Callable[[int], Tangents], count: int, chunk: int) -> None:
         for start in range(0, count, chunk):
-            frame.advance(jacobians(min(chunk, count - start)))
+            frame.advance(tangents(min(chunk, count - start)))
 
     def result(self, measured: Sequence[tuple[Tensor, Tensor]], sequences: int) -> LyapunovResult:
         growth, spread = (torch.cat(parts).unflatten(0, (-1, sequences)) for parts in zip(*measured, strict=True))

@@ -5,17 +5,22 @@ method. Where it also has `jacobian(params, x, s) -> (s', J)`, row = output, tha
 then take any leading axes, and parameters that carry the same ones or broadcast against them, and several threads may
 call `jacobian` at once. Optional attributes are `n_in`, `state_size` (else `units`) and `hidden_size`: how many leading
 entries of the state are hidden units (the others are memory cells).
+
+For a few exponents of many units, a cell may do without matrices: `slopes(params, x, s)` gives tensors with the leading
+axes of x and s, and `carry(params, slopes, v)` the vectors J v of one step, for v (network, sequence, k, d).
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from dynatlas.instruments.lyapunov_frame import Dense, Tangents
 
 Step = Callable[[Any, Any, Tensor], Tensor]
 _ALONE = threading.Lock()
@@ -68,29 +73,43 @@ class Orbits:
         inputs = None if self.inputs is None else self.inputs[networks]
         return replace(self, params=params, inputs=inputs, state=self.state[networks])
 
+    def tangents(self, count: int, *, few: bool, transposed: bool) -> Tangents:
+        """The linear maps of the next `count` steps; `few`: less than the whole frame is to be carried."""
+        if few and not transposed and self.kept == self.state.shape[-1] and hasattr(self.cell, "carry"):
+            x, before = self._run(count)
+            params = {name: tensor[:, None] for name, tensor in self.params.items()}
+            slopes = zip(*(tensor.unbind() for tensor in self.cell.slopes(params, x, before)), strict=True)
+            return _Implicit(self.cell, self.params, list(slopes), self.state.shape[0])
+        return Dense(self.jacobians(count), transposed)
+
     def jacobians(self, count: int) -> Tensor:
         """Of the next `count` steps, (step, network x sequence, d, d)."""
-        x = None
-        if self.inputs is not None:
-            x = self.inputs[:, self.time : self.time + count].transpose(0, 1)
-        self.time += count
         if hasattr(self.cell, "jacobian"):
-            found = self._analytic(x, count)
+            x, before = self._run(count)
+            found = self.cell.jacobian({name: tensor[:, None] for name, tensor in self.params.items()}, x, before)[1]
         else:
             with _ALONE:
-                found = self._automatic(x, count)
+                found = self._automatic(count)
         return found[..., : self.kept, : self.kept].flatten(1, 2)
 
-    def _analytic(self, x: Tensor | None, count: int) -> Tensor:
+    def _next_inputs(self, count: int) -> Tensor | None:
+        """(step, network, sequence, n_in)."""
+        self.time += count
+        if self.inputs is None:
+            return None
+        return self.inputs[:, self.time - count : self.time].transpose(0, 1)
+
+    def _run(self, count: int) -> tuple[Tensor | None, Tensor]:
+        """Inputs of the next steps, and the states before them, (step, network, sequence, ...)."""
         params = {name: tensor[:, None] for name, tensor in self.params.items()}
-        before = []
+        x, before = self._next_inputs(count), []
         for t in range(count):
             before.append(self.state)
             self.state = self.cell.step(params, None if x is None else x[t], self.state)
-        found: Tensor = self.cell.jacobian(params, x, torch.stack(before))[1]
-        return found
+        return x, torch.stack(before)
 
-    def _automatic(self, x: Tensor | None, count: int) -> Tensor:
+    def _automatic(self, count: int) -> Tensor:
+        x = self._next_inputs(count)
         step: Step = getattr(self.cell, "step", self.cell)
         params = dict(self.params)
         of_network = dict.fromkeys(params, 0)
@@ -109,6 +128,24 @@ class Orbits:
         inputs = None if x is None else x.transpose(0, 1).flatten(1, 2)
         found = over_rows(torch.func.jacrev(step, argnums=2), given, given)(params, inputs, states)
         return found.unflatten(1, (count, -1)).transpose(0, 1)
+
+
+@dataclass(frozen=True)
+class _Implicit:
+    """Steps whose Jacobians are never made."""
+
+    cell: Any
+    params: Mapping[str, Tensor]
+    slopes: Sequence[Sequence[Tensor]]
+    """Of each step."""
+    members: int
+
+    def __len__(self) -> int:
+        return len(self.slopes)
+
+    def carry(self, t: int, vectors: Tensor) -> Tensor:
+        carried: Tensor = self.cell.carry(self.params, self.slopes[t], vectors.unflatten(0, (self.members, -1)))
+        return carried.flatten(0, 1)
 
 
 def _members_without_params(inputs: Tensor | None, state0: Tensor | None) -> int:

@@ -11,6 +11,7 @@ accuracy of saturated units, and rows that are exactly zero give a factor that i
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -19,6 +20,34 @@ SPREAD_LIMIT = 1e6
 """Largest ratio of a block's factors: the condition number is up to 80 times as large, the error of exponents 1e-10."""
 LONGEST_BLOCK = 32
 _SUSPICIOUS = 1e10
+
+
+class Tangents(Protocol):
+    """The linear maps J_1, J_2, ... of some steps."""
+
+    def __len__(self) -> int:
+        """How many."""
+        ...
+
+    def carry(self, t: int, vectors: Tensor) -> Tensor:
+        """J v of the step t (from 0) for vectors (row, k, d), each row of the last two axes a vector."""
+        ...
+
+
+@dataclass(frozen=True)
+class Dense:
+    """Given as matrices (step, row, d, d), row = output; `transposed` multiplies J^T instead."""
+
+    jacobians: Tensor
+    transposed: bool = False
+
+    def __len__(self) -> int:
+        return len(self.jacobians)
+
+    def carry(self, t: int, vectors: Tensor) -> Tensor:
+        """As `Tangents`."""
+        jacobian = self.jacobians[t]
+        return torch.bmm(vectors, jacobian if self.transposed else jacobian.mT)
 
 
 @dataclass
@@ -32,7 +61,6 @@ class Frame:
     basis: Tensor
     """Transposed, (row, vector, coordinate), so that it lies in memory as LAPACK wants it."""
     block: int | str
-    reverse: bool = False
 
     def __post_init__(self) -> None:
         self.growth = self.basis.new_zeros(self.basis.shape[:2])
@@ -40,13 +68,13 @@ class Frame:
         self.span = 1 if self.block == "auto" else int(self.block)
         self._volume = _log_diagonal(self.basis)
 
-    def advance(self, jacobians: Tensor) -> None:
-        """Carry the frame along by J_1, J_2, ..., (step, row, d, d); a factor is split off at the end in any case."""
+    def advance(self, tangents: Tangents) -> None:
+        """Carry the frame along by all of these steps; a factor is split off at the end in any case."""
         start = 0
-        while start < len(jacobians):
-            length = min(self.span, len(jacobians) - start)
-            self._carry(jacobians[start : start + length])
-            start += length
+        while start < len(tangents):
+            stop = min(start + self.span, len(tangents))
+            self._carry(tangents, start, stop)
+            start = stop
 
     def read(self) -> Tensor:
         """Logarithms of the growth (row, vector) since the last reading; -inf where a direction died."""
@@ -55,21 +83,21 @@ class Frame:
         self.growth, self._volume = torch.zeros_like(self.growth), volume
         return growth
 
-    def _carry(self, jacobians: Tensor) -> None:
+    def _carry(self, tangents: Tangents, start: int, stop: int) -> None:
         moved = self.basis
-        for jacobian in jacobians if self.reverse else jacobians.mT:
-            moved = torch.bmm(moved, jacobian)
+        for t in range(start, stop):
+            moved = tangents.carry(t, moved)
         basis, factors, spread, exact = eliminate(moved)
         widest = float(spread.max())
-        if len(jacobians) > 1 and not (exact and widest <= SPREAD_LIMIT):
-            half = len(jacobians) // 2
-            self._carry(jacobians[:half])
-            self._carry(jacobians[half:])
-            self.span = half if self.block == "auto" else self.span
+        if stop - start > 1 and not (exact and widest <= SPREAD_LIMIT):
+            middle = (start + stop) // 2
+            self._carry(tangents, start, middle)
+            self._carry(tangents, middle, stop)
+            self.span = middle - start if self.block == "auto" else self.span
             return
         self.basis, self.growth = basis, self.growth + factors.log()
         self.spread = torch.maximum(self.spread, spread)
-        if self.block == "auto" and len(jacobians) == self.span and widest < SPREAD_LIMIT**0.4:
+        if self.block == "auto" and stop - start == self.span and widest < SPREAD_LIMIT**0.4:
             self.span = min(2 * self.span, LONGEST_BLOCK)
 
 

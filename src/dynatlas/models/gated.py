@@ -105,7 +105,9 @@ class Stacked:
         after, columns = [], []
         below: Tensor | None = None
         for at, state in enumerate(self._by_layer(s)):
-            new, of_state, of_input = self.layer.local(_weights(params, at), x, state)
+            weights = _weights(params, at)
+            new, slopes = self.layer.slopes(weights, x, state)
+            of_state, of_input = self.layer.matrices(weights, slopes)
             reached = of_state if below is None else torch.cat([below @ of_input, of_state], dim=-2)
             missing = self.state_size - reached.shape[-2]
             columns.append(torch.nn.functional.pad(reached, (0, 0, 0, missing)) if missing else reached)
@@ -116,6 +118,26 @@ class Stacked:
             order = self._order(s.device)
             transposed = transposed[..., order, :][..., order]
         return self._joined(after), transposed.mT
+
+    def slopes(self, params: Mapping[str, Tensor], x: Tensor, s: Tensor) -> list[Tensor]:
+        """What `carry` must know of a step, (..., n) each, layer by layer; shapes as in `step`."""
+        found: list[Tensor] = []
+        for at, state in enumerate(self._by_layer(s)):
+            after, slopes = self.layer.slopes(_weights(params, at), x, state)
+            found += slopes
+            x = after[..., : self.units]
+        return found
+
+    def carry(self, params: Mapping[str, Tensor], slopes: Sequence[Tensor], v: Tensor) -> Tensor:
+        """J v for vectors v (E, B, k, d) and slopes (E, B, n) of one step, without its Jacobian."""
+        carried: list[Tensor] = []
+        each = len(slopes) // self.layers
+        for at, vectors in enumerate(self._by_layer(v)):
+            weights = _weights(params, at)
+            own = _shared_product(vectors[..., : self.units], weights["w_rec"])
+            given = _shared_product(carried[-1][..., : self.units], weights["w_in"]) if at else None
+            carried.append(self.layer.carry(slopes[at * each : (at + 1) * each], vectors, own, given))
+        return self._joined(carried)
 
     def rollout(self, params: Mapping[str, Tensor], x: Tensor, *, state0: Tensor | None = None) -> Tensor:
         """States of every member at every step on every trial, (E, T, B, d), with a hand-written backward pass.
@@ -193,6 +215,11 @@ class LSTM(Stacked):
     def layer(self) -> Layer:
         """The equations of one layer."""
         return LSTMLayer()
+
+
+def _shared_product(vectors: Tensor, w: Tensor) -> Tensor:
+    """(E, B, k, n) and (E, n, m) -> (E, B, k, m), as one product for each member."""
+    return (vectors.flatten(1, 2) @ w).unflatten(1, vectors.shape[1:3])
 
 
 def _weights(params: Mapping[str, Tensor], at: int) -> Params:

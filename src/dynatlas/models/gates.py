@@ -2,12 +2,13 @@
 
 A layer's weights are a dictionary `w_in` (..., n_in, gates n), `w_rec` (..., n, gates n) and, with biases, `b_in` and
 `b_rec` (..., gates n); row = source unit, gates in torch's order. Its state is (..., parts n): h, or h and then c.
-Weights broadcast against the leading axes of input and state. Jacobians come transposed, row = source.
+Weights broadcast against the leading axes of input and state. A layer's Jacobians are made of slopes, one number for
+each unit; they come as matrices, transposed (row = source), or are applied to vectors without ever being made.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -20,8 +21,7 @@ from dynatlas.models.products import rows_times
 from dynatlas.models.recurrence import Recurrence
 
 Weights = Mapping[str, Tensor]
-Local = tuple[Tensor, Tensor, Tensor]
-"""The next state (..., parts n), and transposed d s' / d s (..., parts n, parts n), d s' / d x (..., n_in, parts n)."""
+Slopes = Sequence[Tensor]
 
 
 class Layer(Protocol):
@@ -41,8 +41,16 @@ class Layer(Protocol):
         """The next state."""
         ...
 
-    def local(self, w: Weights, x: Tensor, s: Tensor) -> Local:
-        """The next state and both Jacobians."""
+    def slopes(self, w: Weights, x: Tensor, s: Tensor) -> tuple[Tensor, Slopes]:
+        """The next state, and the slopes (..., n) that its Jacobians are made of."""
+        ...
+
+    def matrices(self, w: Weights, slopes: Slopes) -> tuple[Tensor, Tensor]:
+        """Transposed d s' / d s (..., parts n, parts n) and d s' / d x (..., n_in, parts n), row = source."""
+        ...
+
+    def carry(self, slopes: Slopes, v: Tensor, own: Tensor, given: Tensor | None) -> Tensor:
+        """J v of vectors v (..., k, parts n), from `own` = v_h W_rec and, of the input's, `given` (..., k, gates n)."""
         ...
 
     def rollout(self, w: Weights, x: Tensor, state0: Tensor) -> Tensor:
@@ -63,12 +71,18 @@ class ElmanLayer:
         given, own = _arguments(w, x, s)
         return self._phi(given + own)
 
-    def local(self, w: Weights, x: Tensor, s: Tensor) -> Local:
-        """J = diag(phi') W_rec^T, and the same with W_in."""
+    def slopes(self, w: Weights, x: Tensor, s: Tensor) -> tuple[Tensor, Slopes]:
+        """phi'."""
         given, own = _arguments(w, x, s)
-        argument = given + own
-        slope = self._slope(argument)[..., None, :]
-        return self._phi(argument), slope * w["w_rec"], slope * w["w_in"]
+        return self._phi(given + own), (self._slope(given + own),)
+
+    def matrices(self, w: Weights, slopes: Slopes) -> tuple[Tensor, Tensor]:
+        """J = diag(phi') W_rec^T, and the same with W_in."""
+        return w["w_rec"] * slopes[0][..., None, :], w["w_in"] * slopes[0][..., None, :]
+
+    def carry(self, slopes: Slopes, v: Tensor, own: Tensor, given: Tensor | None) -> Tensor:
+        """diag(phi') of the sum."""
+        return (own if given is None else own + given) * slopes[0][..., None, :]
 
     def rollout(self, w: Weights, x: Tensor, state0: Tensor) -> Tensor:
         """By the hand-written backward pass where the activation has a name, else through autograd."""
@@ -103,14 +117,24 @@ class GRULayer:
         _, z, n, _ = self._gates(w, x, s)
         return n + z * (s - n)
 
-    def local(self, w: Weights, x: Tensor, s: Tensor) -> Local:
-        """J = diag((h - n) z (1 - z)) W_z + diag((1 - z)(1 - n^2)) [diag(r) W_n + diag(c r (1 - r)) W_r] + diag(z)."""
+    def slopes(self, w: Weights, x: Tensor, s: Tensor) -> tuple[Tensor, Slopes]:
+        """Of r, of z, of n where it comes back and where it comes in; and z."""
         r, z, n, c = self._gates(w, x, s)
         new = (1 - z) * (1 - n * n)
-        reset, update = new * c * r * (1 - r), (s - n) * z * (1 - z)
-        of_state = _combined(w["w_rec"], (reset, update, new * r))
+        return n + z * (s - n), (new * c * r * (1 - r), (s - n) * z * (1 - z), new * r, new, z)
+
+    def matrices(self, w: Weights, slopes: Slopes) -> tuple[Tensor, Tensor]:
+        """J = diag((h - n) z (1 - z)) W_z + diag((1 - z)(1 - n^2)) [diag(r) W_n + diag(c r (1 - r)) W_r] + diag(z)."""
+        reset, update, new_back, new_in, z = slopes
+        of_state = _combined(w["w_rec"], (reset, update, new_back))
         of_state.diagonal(dim1=-2, dim2=-1).add_(z)
-        return n + z * (s - n), of_state, _combined(w["w_in"], (reset, update, new))
+        return of_state, _combined(w["w_in"], (reset, update, new_in))
+
+    def carry(self, slopes: Slopes, v: Tensor, own: Tensor, given: Tensor | None) -> Tensor:
+        """The same sums on vectors."""
+        reset, update, new_back, new_in, z = slopes
+        carried = _combined(own, (reset, update, new_back)).addcmul_(v, z[..., None, :])
+        return carried if given is None else _combined(given, (reset, update, new_in), out=carried)
 
     def rollout(self, w: Weights, x: Tensor, state0: Tensor) -> Tensor:
         """By the hand-written backward pass."""
@@ -139,32 +163,46 @@ class LSTMLayer:
         memory = f * c + i * g
         return torch.cat([o * memory.tanh(), memory], dim=-1)
 
-    def local(self, w: Weights, x: Tensor, s: Tensor) -> Local:
+    def slopes(self, w: Weights, x: Tensor, s: Tensor) -> tuple[Tensor, Slopes]:
+        """Of i, f and g into c', of o into h', of c' into h'; and f."""
+        i, f, g, o, c = self._gates(w, x, s)
+        memory = f * c + i * g
+        squashed = memory.tanh()
+        into_memory = (i * (1 - i) * g, f * (1 - f) * c, i * (1 - g * g))
+        after = torch.cat([o * squashed, memory], dim=-1)
+        return after, (*into_memory, o * (1 - o) * squashed, o * (1 - squashed * squashed), f)
+
+    def matrices(self, w: Weights, slopes: Slopes) -> tuple[Tensor, Tensor]:
         """d c' / d h = diag(i (1 - i) g) W_i + diag(f (1 - f) c) W_f + diag(i (1 - g^2)) W_g, d c' / d c = diag(f).
 
         With k = o (1 - tanh^2 c'): d h' = diag(o (1 - o) tanh c') W_o + diag(k) d c'.
         """
-        i, f, g, o, c = self._gates(w, x, s)
-        memory = f * c + i * g
-        squashed = memory.tanh()
-        k = o * (1 - squashed * squashed)
-        into_memory = (i * (1 - i) * g, f * (1 - f) * c, i * (1 - g * g))
-        into_output = o * (1 - o) * squashed
-        n = c.shape[-1]
+        *_, k, f = slopes
+        n = f.shape[-1]
+        whole = f.new_zeros(*f.shape[:-1], 2 * n, 2 * n)
+        self._write(w["w_rec"], slopes, whole[..., :n, :])
+        whole[..., n:, :n].diagonal(dim1=-2, dim2=-1).copy_(k * f)
+        whole[..., n:, n:].diagonal(dim1=-2, dim2=-1).copy_(f)
+        of_input = f.new_zeros(*f.shape[:-1], w["w_in"].shape[-2], 2 * n)
+        self._write(w["w_in"], slopes, of_input)
+        return whole, of_input
 
-        def assembled(weights: Tensor, rows: int) -> Tensor:
-            whole = weights.new_zeros(*c.shape[:-1], rows, 2 * n)
-            sources = weights.shape[-2]
-            hidden, cell = whole[..., :sources, :n], whole[..., :sources, n:]
-            _combined(weights[..., : 3 * n], into_memory, out=cell)
-            hidden.addcmul_(cell, k[..., None, :])
-            hidden.addcmul_(weights[..., 3 * n :], into_output[..., None, :])
-            return whole
+    def carry(self, slopes: Slopes, v: Tensor, own: Tensor, given: Tensor | None) -> Tensor:
+        """The same sums on vectors."""
+        f = slopes[-1]
+        carried = torch.zeros_like(v)
+        carried[..., f.shape[-1] :] = v[..., f.shape[-1] :] * f[..., None, :]
+        self._write(own if given is None else own + given, slopes, carried)
+        return carried
 
-        of_state = assembled(w["w_rec"], 2 * n)
-        of_state[..., n:, :n].diagonal(dim1=-2, dim2=-1).copy_(k * f)
-        of_state[..., n:, n:].diagonal(dim1=-2, dim2=-1).copy_(f)
-        return torch.cat([o * squashed, memory], dim=-1), of_state, assembled(w["w_in"], w["w_in"].shape[-2])
+    @staticmethod
+    def _write(gates: Tensor, slopes: Slopes, out: Tensor) -> None:
+        """Add what gates (..., m, 4n) make of c' to the second half of `out` (..., m, 2n), then of h' to the first."""
+        *into_memory, into_output, k, _ = slopes
+        hidden, cell = out.chunk(2, dim=-1)
+        into_gates, output = gates.split([3 * k.shape[-1], k.shape[-1]], dim=-1)
+        _combined(into_gates, into_memory, out=cell)
+        hidden.addcmul_(cell, k[..., None, :]).addcmul_(output, into_output[..., None, :])
 
     def rollout(self, w: Weights, x: Tensor, state0: Tensor) -> Tensor:
         """By the hand-written backward pass."""
@@ -189,7 +227,7 @@ def _arguments(w: Weights, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
     return given, own
 
 
-def _combined(weights: Tensor, slopes: tuple[Tensor, ...], out: Tensor | None = None) -> Tensor:
+def _combined(weights: Tensor, slopes: Slopes, out: Tensor | None = None) -> Tensor:
     """sum over gates of W_g diag(slope_g), (..., m, gates n) and (..., n) each -> (..., m, n); added to `out`."""
     for gate, slope in zip(weights.chunk(len(slopes), dim=-1), slopes, strict=True):
         factor = slope[..., None, :]
