@@ -11,7 +11,7 @@ PACKAGE = ROOT / "src" / "dynatlas"
 FILES = sorted(PACKAGE.rglob("*.py"))
 STUDIES = PACKAGE / "studies"
 LONGEST_FILE, LONGEST_FUNCTION, LONGEST_REPEAT = 400, 60, 11
-NUMPY_RANDOM = {"Generator", "PCG64", "SeedSequence", "default_rng", "BitGenerator"}
+NUMPY_RANDOM = {"RandomState", "Generator", "PCG64", "SeedSequence", "default_rng", "BitGenerator"}
 FORBIDDEN_CALLS = {
     *("eval", "exec", "__import__", "manual_seed", "set_default_dtype", "torch.manual_seed", "torch.seed"),
     *("torch.set_default_dtype", "torch.cuda.manual_seed", "torch.cuda.manual_seed_all", "torch.load", "torch.save"),
