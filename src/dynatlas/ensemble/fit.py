@@ -71,20 +71,15 @@ def fit(
 ) -> Fitted:
     """Train all members of an ensemble at once; each one learns as if it were alone.
 
-    parameters: tree of tensors with leading axis member (left as they are). `steps`: number of updates, for all or
-    (member,). `loss` gives (member,), and no member's loss may depend on another member's parameters.
-    Gradients are clipped to `clip_norm` (a number or (member,)) per member, never globally. `project` maps the
-    optimiser's update (a tree) to the one that is added. `trainable` names the tensors that learn; the others are
-    handed to `loss` as they are. `watches` measure, stop and keep (see `Watch`), at their steps and at the end.
-    `log_at`: when the training loss is noted (default every 10 updates).
+    parameters: tree of tensors with leading axis member (left as they are), of which `trainable` names those that learn.
+    `steps`: updates, for all or (member,). `loss` gives (member,); none may depend on another member's parameters.
+    Gradients are clipped to `clip_norm` (a number or (member,)) per member. `project` maps the optimiser's update (a
+    tree) to the one that is added. `watches` measure, stop and keep. `log_at`: when the training loss is noted.
 
-    `streams` are all generators that `loss` draws from: with them, and a `job` that has a scratch folder, the loop
-    saves itself under `job.checkpoint(name)` every `job.checkpoint_seconds` and at the end; called again after
-    being killed at any moment, it ends with the same bits. A loop that had already ended returns at once.
-    A member whose loss or gradient is not finite stands still from there, and is counted, not dropped.
-    One more member leaves the others' bits as they were: on one thread always; on several, a matrix library may split
-    the products of an ensemble of one large network otherwise than those of many.
-
+    `streams` are all generators that `loss` draws from: with them and a `job` that has a scratch folder the loop saves
+    itself every `job.checkpoint_seconds`, and called again after being killed at any moment ends with the same bits.
+    A member whose loss or gradient is not finite stands still from there, and is counted, not dropped. One more member
+    leaves the others' bits as they were (on several threads: except beside an ensemble of one large network).
     Raises ValueError for trees, steps or settings whose shapes do not fit, and for a loss that is not (member,).
     """
     keep_freed_memory()
