@@ -71,7 +71,7 @@ def fit(
 ) -> Fitted:
     """Train all members of an ensemble at once; each one learns as if it were alone.
 
-    parameters: tree of tensors with leading axis member (left as they are), of which `trainable` names those that learn.
+    parameters: tree of tensors with leading axis member (left as they are); `trainable` names those that learn.
     `steps`: updates, for all or (member,). `loss` gives (member,); none may depend on another member's parameters.
     Gradients are clipped to `clip_norm` (a number or (member,)) per member. `project` maps the optimiser's update (a
     tree) to the one that is added. `watches` measure, stop and keep. `log_at`: when the training loss is noted.
