@@ -23,11 +23,13 @@ from dynatlas.instruments.threads import over_threads
 
 Order = Literal["forward", "reversed"]
 Which = Literal["full", "hidden"]
-BLOCKS = 10
-"""Stretches of time after which the running estimate is read."""
+BLOCKS, SHORTEST_BLOCK = 10, 20
+"""Stretches of time after which the running estimate is read, and how many steps they have where there are so many."""
 _GROUP = 2**16
 _CHUNK = 2**20
 """Numbers in the frames, and in the Jacobians, that are worked on at once: they stay in the cache."""
+_RUN_TOGETHER, _FORESEEN = 8, 2**22
+"""Networks whose states are computed together, and how many numbers these may be."""
 
 
 @dataclass(frozen=True)
@@ -105,12 +107,19 @@ def lyapunov_spectrum(
     run = _Run.of(orbits.steps, orbits.kept, k=k, burn_in=burn_in, qr_every=qr_every, order=order)
     frames = run.frames(q0, orbits.state, generator)
 
-    def measure(networks: slice) -> tuple[Tensor, Tensor]:
-        part = orbits.part(networks)
-        return run.measure(partial(part.tangents, few=run.few, transposed=run.reverse), frames[networks].flatten(0, 1))
+    members, sequences, d = orbits.state.shape
+    together = max(1, min(_RUN_TOGETHER, _FORESEEN // (orbits.steps * sequences * d)))
 
-    members, sequences, _ = orbits.state.shape
-    return run.result(over_threads(measure, run.groups(members, sequences)), sequences)
+    def measure(start: int) -> list[tuple[Tensor, Tensor]]:
+        some = slice(start, min(start + together, members))
+        with torch.no_grad():
+            part, found = orbits.part(some).foreseen(), []
+            for group in run.groups(some.stop - start, sequences):
+                tangents = partial(part.part(group).tangents, few=run.few, transposed=run.reverse)
+                found.append(run.measure(tangents, frames[some][group].flatten(0, 1)))
+        return found
+
+    return run.result([one for found in over_threads(measure, range(0, members, together)) for one in found], sequences)
 
 
 def jacobians_along(
@@ -185,7 +194,7 @@ class _Run:
             raise ValueError(f"qr_every = {qr_every!r}: wanted is a number >= 1, or 'auto'")
         if order not in ("forward", "reversed"):
             raise ValueError(f"order = {order!r}: wanted is 'forward' or 'reversed'")
-        blocks = min(BLOCKS, total - burn_in)
+        blocks = max(min(BLOCKS, (total - burn_in) // SHORTEST_BLOCK), min(2, total - burn_in))
         ends = [round((total - burn_in) * (i + 1) / blocks) for i in range(blocks)]
         return cls(burn_in, ends, d, k, qr_every, order == "reversed")
 

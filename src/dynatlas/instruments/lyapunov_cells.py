@@ -43,6 +43,8 @@ class Orbits:
     steps: int
     """T."""
     time: int = 0
+    states: Tensor | None = None
+    """(T, network, sequence, d): those before each step, where they are known already."""
 
     @classmethod
     def of(
@@ -71,7 +73,14 @@ class Orbits:
         """These networks alone."""
         params = {name: tensor[networks] for name, tensor in self.params.items()}
         inputs = None if self.inputs is None else self.inputs[networks]
-        return replace(self, params=params, inputs=inputs, state=self.state[networks])
+        states = None if self.states is None else self.states[:, networks]
+        return replace(self, params=params, inputs=inputs, state=self.state[networks], states=states)
+
+    def foreseen(self) -> Orbits:
+        """The same with all states known: networks are run together and measured one by one."""
+        if not hasattr(self.cell, "jacobian"):
+            return self
+        return replace(self, states=replace(self)._run(self.steps)[1])
 
     def tangents(self, count: int, *, few: bool, transposed: bool) -> Tangents:
         """The linear maps of the next `count` steps; `few`: less than the whole frame is to be carried."""
@@ -103,6 +112,8 @@ class Orbits:
         """Inputs of the next steps, and the states before them, (step, network, sequence, ...)."""
         params = {name: tensor[:, None] for name, tensor in self.params.items()}
         x, before = self._next_inputs(count), []
+        if self.states is not None:
+            return x, self.states[self.time - count : self.time]
         for t in range(count):
             before.append(self.state)
             self.state = self.cell.step(params, None if x is None else x[t], self.state)

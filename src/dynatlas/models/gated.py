@@ -219,7 +219,8 @@ class LSTM(Stacked):
 
 def _shared_product(vectors: Tensor, w: Tensor) -> Tensor:
     """(E, B, k, n) and (E, n, m) -> (E, B, k, m), as one product for each member."""
-    return (vectors.flatten(1, 2) @ w).unflatten(1, vectors.shape[1:3])
+    members, rows, k, n = vectors.shape
+    return torch.bmm(vectors.reshape(members, rows * k, n), w).view(members, rows, k, -1)
 
 
 def _weights(params: Mapping[str, Tensor], at: int) -> Params:
