@@ -1,0 +1,251 @@
+"""Lyapunov spectra and Jacobians: ours, what the papers' code does, and the bare products and QRs underneath.
+
+    python benchmarks/lyapunov.py
+
+prints a table and writes results/benchmarks/lyapunov.json. 32 networks of 64 units, 10 sequences of 100 steps, float64.
+The peer takes one network after another, multiplies dense diagonal matrices into its Jacobians and does a QR at each
+step, as the code of arXiv 2006.14123 does (LSTM: hidden state only, hence 64 exponents against our 128); it is timed on
+2 of the 32 networks, times 16. The floor is what the QR method cannot do without: one batched product and one batched
+QR a step, on matrices that are already there. Each row is measured in a process of its own, one thread unless it says two;
+times are medians of the processor's seconds (two threads: of the clock's), memory is what the process's peak rose by.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from dynatlas.instruments.lyapunov import lyapunov_spectrum, random_frame
+from dynatlas.models.gated import GRU, LSTM, Elman, Stacked
+
+ROOT = Path(__file__).resolve().parents[1]
+NETWORKS, UNITS, SEQUENCES, STEPS, INPUTS, SAMPLE = 32, 64, 10, 100, 4, 2
+DOUBLE = torch.float64
+AT_TORCH_INIT = {"input_gain": math.sqrt(INPUTS / UNITS)}
+
+
+def gaussian(gain: float) -> dict[str, object]:
+    return {"recurrent_init": "gaussian", "recurrent_gain": gain, **AT_TORCH_INIT}
+
+
+CELLS: dict[str, Stacked] = {
+    "tanh, torch's init": Elman(INPUTS, UNITS, 1, **AT_TORCH_INIT),
+    "tanh, gain 1": Elman(INPUTS, UNITS, 1, **gaussian(1.0)),
+    "tanh, gain 1.5": Elman(INPUTS, UNITS, 1, **gaussian(1.5)),
+    "GRU": GRU(INPUTS, UNITS, 1, **AT_TORCH_INIT),
+    "LSTM": LSTM(INPUTS, UNITS, 1, **AT_TORCH_INIT),
+}
+
+
+JACOBIANS = ("tanh, gain 1", "GRU", "LSTM")
+
+
+def ensemble(name: str) -> dict[str, Tensor]:
+    return CELLS[name].initialise([torch.Generator().manual_seed(seed) for seed in range(NETWORKS)], dtype=DOUBLE)
+
+
+def inputs() -> Tensor:
+    return torch.randn(STEPS, SEQUENCES, INPUTS, generator=torch.Generator().manual_seed(99), dtype=DOUBLE)
+
+
+def ours(name: str, k: int | None, qr_every: int | str) -> Callable[[], object]:
+    params, x = ensemble(name), inputs()
+    return lambda: lyapunov_spectrum(CELLS[name], params, x, k=k, burn_in=0, qr_every=qr_every)  # type: ignore[arg-type]
+
+
+def floor(name: str, k: int | None) -> Callable[[], object]:
+    """One product and one QR a step, in batches of one network's sequences, which is quicker than all at once."""
+    d = CELLS[name].state_size
+    jacobians = torch.randn(SEQUENCES, d, d, generator=torch.Generator().manual_seed(0), dtype=DOUBLE)
+
+    def bare() -> None:
+        for _ in range(NETWORKS):
+            q = random_frame(d, k or d).expand(SEQUENCES, d, k or d).contiguous()
+            for _ in range(STEPS):
+                q = torch.linalg.qr(torch.bmm(jacobians, q)).Q
+
+    return bare
+
+
+def peer(name: str, k: int | None, dtype: torch.dtype = DOUBLE) -> Callable[[], object]:
+    params, x = ensemble(name), inputs().to(dtype)
+    jacobian = {Elman: dense_elman, GRU: dense_gru, LSTM: dense_lstm}[type(CELLS[name])]
+
+    def one_after_another() -> None:
+        for network in range(SAMPLE):
+            w = {key: tensor[network].to(dtype) for key, tensor in params.items()}
+            state = x.new_zeros(SEQUENCES, CELLS[name].state_size)
+            q = torch.eye(UNITS, k or UNITS, dtype=dtype).expand(SEQUENCES, -1, -1)
+            logs = []
+            for given in x:
+                q, r = torch.linalg.qr(jacobian(w, given, state) @ q)
+                signs = torch.diag_embed(r.diagonal(dim1=1, dim2=2).sign())
+                q, r = q @ signs, signs @ r
+                logs.append(r.diagonal(dim1=1, dim2=2).log2())
+                state = CELLS[name].step(w, given, state)
+            torch.stack(logs).mean(dim=0)
+
+    return one_after_another
+
+
+def dense_elman(w: dict[str, Tensor], x: Tensor, h: Tensor) -> Tensor:
+    argument = x @ w["w_in_l0"] + h @ w["w_rec_l0"]
+    return torch.diag_embed(1 - argument.tanh() ** 2) @ w["w_rec_l0"].T
+
+
+def diagonal(values: Tensor) -> tuple[Tensor, ...]:
+    """Dense diagonal blocks, one for each gate, cut out of the dense diagonal matrix of all gates."""
+    whole = torch.diag_embed(values)
+    cuts = [slice(start, start + UNITS) for start in range(0, values.shape[-1], UNITS)]
+    return tuple(whole[:, cut, cut] for cut in cuts)
+
+
+def dense_gru(w: dict[str, Tensor], x: Tensor, h: Tensor) -> Tensor:
+    given, own = x @ w["w_in_l0"], h @ w["w_rec_l0"]
+    c = own[:, 2 * UNITS :]
+    gate = torch.sigmoid(given + own)
+    r, z, _ = diagonal(gate)
+    r_slope, z_slope, _ = diagonal(gate * (1 - gate))
+    new = torch.tanh(given[:, 2 * UNITS :] + gate[:, :UNITS] * c)
+    w_r, w_z, w_n = w["w_rec_l0"].T.chunk(3)
+    one = torch.diag_embed(torch.ones_like(h))
+    inner = r @ w_n + r_slope @ torch.diag_embed(c) @ w_r
+    outer = z_slope @ torch.diag_embed(h) @ w_z - z_slope @ torch.diag_embed(new) @ w_z
+    return outer + z + (one - z) @ (torch.diag_embed(1 - new**2) @ inner)
+
+
+def dense_lstm(w: dict[str, Tensor], x: Tensor, s: Tensor) -> Tensor:
+    h, c = s.chunk(2, dim=-1)
+    argument = x @ w["w_in_l0"] + h @ w["w_rec_l0"]
+    gate = torch.sigmoid(argument)
+    i, _, _, o = diagonal(gate)
+    i_slope, f_slope, _, o_slope = diagonal(gate * (1 - gate))
+    _, _, g, _ = diagonal(argument.tanh())
+    _, _, g_slope, _ = diagonal(1 - argument.tanh() ** 2)
+    values = gate.chunk(4, dim=-1)
+    memory = values[1] * c + values[0] * argument.chunk(4, dim=-1)[2].tanh()
+    w_i, w_f, w_g, w_o = w["w_rec_l0"].T.chunk(4)
+    into = f_slope @ torch.diag_embed(c) @ w_f + (i_slope @ g) @ w_i + (i @ g_slope) @ w_g
+    squashed = torch.diag_embed(memory.tanh())
+    return o @ torch.diag_embed(1 - memory.tanh() ** 2) @ into + o_slope @ squashed @ w_o
+
+
+def jacobians(name: str, analytic: bool) -> Callable[[], object]:
+    """Of one network at 10 states."""
+    cell = CELLS[name]
+    w = {key: tensor[0] for key, tensor in ensemble(name).items()}
+    x = inputs()[0]
+    s = torch.randn(SEQUENCES, cell.state_size, generator=torch.Generator().manual_seed(1), dtype=DOUBLE)
+    if analytic:
+        return lambda: cell.jacobian(w, x, s)
+    automatic = torch.func.vmap(torch.func.jacrev(lambda given, state: cell.step(w, given, state), argnums=1))
+    return lambda: automatic(x, s)
+
+
+def measured(call: Callable[[], object], *, repeats: int, threads: int = 1, factor: float = 1.0) -> dict[str, float]:
+    """Median seconds of the processor and of the clock (times `factor`), and the rise of peak memory in MiB."""
+    torch.set_num_threads(threads)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    call()
+    rise = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    processor, clock = [], []
+    for _ in range(repeats):
+        start = time.process_time(), time.perf_counter()
+        call()
+        processor.append(time.process_time() - start[0])
+        clock.append(time.perf_counter() - start[1])
+    return {
+        "seconds": factor * statistics.median(processor),
+        "clock": factor * statistics.median(clock),
+        "MiB": rise,
+    }
+
+
+def cases(repeats: int) -> dict[str, Callable[[], dict[str, float]]]:
+    """Every measurement by name."""
+    found: dict[str, Callable[[], dict[str, float]]] = {}
+    time_it = partial(measured, repeats=repeats)
+    peer_of = partial(time_it, factor=NETWORKS / SAMPLE)
+    for name in CELLS:
+        for k in (None, 16):
+            key = f"{name} | {k or 'all'}"
+            for qr_every in (1, "auto"):
+                found[f"{key} | ours, qr_every={qr_every}"] = partial(time_it, ours(name, k, qr_every))
+            found[f"{key} | ours, two threads"] = partial(time_it, ours(name, k, "auto"), threads=2)
+            found[f"{key} | floor"] = partial(time_it, floor(name, k))
+            found[f"{key} | peer"] = partial(peer_of, peer(name, k))
+            found[f"{key} | peer, float32"] = partial(peer_of, peer(name, k, torch.float32))
+    for name in JACOBIANS:
+        for label, analytic in (("ours", True), ("torch.func", False)):
+            found[f"{name} | jacobian | {label}"] = partial(measured, jacobians(name, analytic), repeats=50)
+    return found
+
+
+def table(found: dict[str, dict[str, float]]) -> str:
+    """Markdown: seconds (MiB) and the ratios that were asked for."""
+    names = ["ours, qr_every=1", "ours, qr_every=auto", "ours, two threads", "floor", "peer", "peer, float32"]
+    head = ["cell", "exponents", *names, "peer / ours", "ours / floor", "full peer / ours", "one / two threads"]
+    lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
+    for name in CELLS:
+        for k in ("all", "16"):
+            one = {label: found[f"{name} | {k} | {label}"] for label in names}
+            seconds = {label: value["seconds"] for label, value in one.items()}
+            best = min(seconds[names[0]], seconds[names[1]])
+            gain = one[names[1]]["clock"] / one[names[2]]["clock"]
+            full = found[f"{name} | all | peer"]["seconds"] / best
+            ratios = [seconds["peer"] / best, best / seconds["floor"], full, gain]
+            cells = [f"{value['seconds']:.2f} s ({value['MiB']:.0f} MiB)" for value in one.values()]
+            lines.append("| " + " | ".join([name, k, *cells, *(f"{ratio:.2f}" for ratio in ratios)]) + " |")
+    lines += ["", "| Jacobians of 10 states | ours | torch.func | ratio |", "| --- | --- | --- | --- |"]
+    for name in JACOBIANS:
+        mine, theirs = (1e3 * found[f"{name} | jacobian | {label}"]["seconds"] for label in ("ours", "torch.func"))
+        lines.append(f"| {name} | {mine:.3f} ms | {theirs:.3f} ms | {theirs / mine:.1f} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--case", help="measure this one alone and print it")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--only", default="", help="measure the cases whose name holds this, and print them")
+    chosen = parser.parse_args()
+    if chosen.case:
+        print(json.dumps(cases(chosen.repeats)[chosen.case]()))
+        return
+    found = {}
+    for name in cases(chosen.repeats):
+        if chosen.only in name:
+            program = [sys.executable, __file__, "--repeats", str(chosen.repeats), "--case", name]
+            done = subprocess.run(program, check=True, capture_output=True, text=True)
+            found[name] = json.loads(done.stdout)
+            print(f"{name}: {found[name]['seconds']:.4f} s, {found[name]['MiB']:.0f} MiB", file=sys.stderr, flush=True)
+    if chosen.only:
+        return
+    out = ROOT / "results" / "benchmarks" / "lyapunov.json"
+    out.parent.mkdir(parents=True, exist_ok=True)
+    settings: dict[str, object] = {
+        "networks": NETWORKS,
+        "units": UNITS,
+        "sequences": SEQUENCES,
+        "steps": STEPS,
+        "repeats": chosen.repeats,
+        "torch": torch.__version__,
+    }
+    out.write_text(json.dumps({"settings": settings, "measured": found}, indent=1) + "\n")
+    print(table(found))
+
+
+if __name__ == "__main__":
+    main()
