@@ -17,7 +17,7 @@ from dynatlas.instruments.dimension import (
     scale_curve,
     twonn_dimension,
 )
-from dynatlas.instruments.dimension_profile import dimension_profile
+from dynatlas.instruments.dimension_profile import bias_table, dimension_interval, dimension_profile, measure_dimension
 from dynatlas.instruments.neighbours import knn_distances, nearest_neighbours
 
 
@@ -208,6 +208,60 @@ def test_profile_is_tidy_and_counts_what_is_dropped():
         dimension_profile({"input": wide}, estimators=["twon"], seeds=[4, 7])
     with pytest.raises(ValueError, match=r"layer 'input': shape \(2, 120, 30\)"):
         dimension_profile({"input": wide})
+
+
+@pytest.mark.parametrize("estimator", ["mle", "twonn", "participation_ratio"])
+@pytest.mark.parametrize("fraction", [0.3, 0.5])
+def test_standard_error_from_subsets_is_that_over_fresh_clouds(estimator, fraction):
+    clouds = normal(300, 300, 4) * tensor(1.0, 1.0, 0.8, 0.6)
+    spread = float(measure_dimension(clouds, [estimator])[estimator].std())
+    draw = torch.Generator().manual_seed(1)
+    found = dimension_interval(clouds[:40], estimator, generator=draw, fraction=fraction, draws=30)
+    assert float(found.standard_error.mean()) == pytest.approx(spread, rel=0.25)
+    assert torch.equal(found.value, measure_dimension(clouds[:40], [estimator])[estimator])
+    torch.testing.assert_close(found.high - found.low, 2 * 1.959964 * found.standard_error, rtol=1e-6, atol=0)
+
+
+def test_intervals_hold_the_mean_of_fresh_clouds_as_often_as_they_say():
+    clouds = normal(200, 200, 3)
+    truth = measure_dimension(clouds, ["mle"])["mle"].mean()
+    found = dimension_interval(clouds, generator=torch.Generator().manual_seed(1), draws=20, level=0.8)
+    share = ((found.low < truth) & (truth < found.high)).double().mean()
+    assert 0.68 < float(share) < 0.92
+
+
+def test_subsets_have_no_point_twice():
+    found = dimension_interval(normal(60, 3), generator=torch.Generator().manual_seed(0), fraction=0.9)
+    assert torch.isfinite(found.standard_error)
+    with pytest.raises(ValueError, match="fraction = 1"):
+        dimension_interval(normal(60, 3), generator=torch.Generator(), fraction=1)
+    with pytest.raises(ValueError, match="draws = 1"):
+        dimension_interval(normal(60, 3), generator=torch.Generator(), draws=1)
+
+
+def test_bias_grows_with_dimension_and_falls_with_the_number_of_points():
+    table = bias_table(
+        lambda n, d: normal(6, n, d), points=[100, 400], dimensions=[2, 8, 20], estimators=["mle", "twonn"]
+    )
+    assert list(table.columns) == ["points", "dimension", "estimator", "cloud", "value"]
+    assert len(table) == 2 * 3 * 2 * 6
+    share = (
+        (table["value"] / table["dimension"]).groupby([table["estimator"], table["points"], table["dimension"]]).mean()
+    )
+    for estimator in ("mle", "twonn"):
+        assert share[estimator, 400, 2] == pytest.approx(1, abs=0.1)
+        assert share[estimator, 100, 20] < share[estimator, 400, 20] < share[estimator, 400, 8] < 1.02
+
+
+@pytest.mark.parametrize("name", ["mle", "twonn", "local_participation_ratio", "participation_ratio"])
+def test_all_estimators_at_once_are_each_alone(name):
+    points = normal(2, 90, 5)
+    together = measure_dimension(
+        points, ["mle", "twonn", "local_participation_ratio", "participation_ratio"], dropped=True
+    )
+    alone = measure_dimension(points, [name])
+    torch.testing.assert_close(together[name], alone[name], rtol=1e-12, atol=0)
+    assert together["dropped"].tolist() == [0, 0]
 
 
 @pytest.fixture(scope="module")

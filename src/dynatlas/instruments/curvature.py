@@ -1,0 +1,116 @@
+"""How curved a loss is: traces of the Hessian and of its Gauss-Newton part, for all members of an ensemble at once.
+
+Parameters are a tree of tensors with leading axis member. Both traces are Hutchinson estimates from random signs
+(Hutchinson 1990, Communications in Statistics 19, 433), unbiased, with their standard errors over probes. Every member
+has a generator of its own.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Generator, Tensor
+
+Params = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over random draws."""
+
+    mean: Tensor
+    """(member,)."""
+    standard_error: Tensor
+    """(member,)."""
+
+    @classmethod
+    def over(cls, values: Tensor) -> Estimate:
+        """Of independent draws (draw, member)."""
+        return cls(values.mean(dim=0), values.std(dim=0) / len(values) ** 0.5)
+
+
+def hessian_trace(
+    loss: Callable[[Params], Tensor], params: Params, *, probes: int, generators: Sequence[Generator]
+) -> Estimate:
+    """tr H of each member's loss at `params`, from v' H v with random signs v.
+
+    `loss` gives (member,), and no member's loss depends on another's parameters. A product with H costs a second pass
+    backward; H is never formed. Raises ValueError for fewer than 2 probes.
+    """
+    leaves = {name: value.detach().requires_grad_() for name, value in params.items()}
+    first = _gradient(loss(leaves).sum(), leaves, again=True)
+
+    def probe() -> Tensor:
+        signs = [_signs(leaf, generators) for leaf in leaves.values()]
+        return _inner(_gradient(_inner(first, signs).sum(), leaves), signs)
+
+    return _over(probe, probes)
+
+
+def gauss_newton_trace(
+    outputs: Callable[[Params], Tensor],
+    params: Params,
+    *,
+    probes: int,
+    generators: Sequence[Generator],
+    loss: str = "squared",
+) -> Estimate:
+    """tr of the Gauss-Newton matrix E_x J' A J of each member, the Hessian without the curvature of the network.
+
+    `outputs` gives (member, example, output), J is their Jacobian. A is the Hessian of the loss in the outputs:
+    "squared" 1/2 |f - y|^2, A = 1; "cross_entropy" of logits, A = diag(p) - p p'. Raises ValueError for another loss
+    and for fewer than 2 probes.
+    """
+    leaves = {name: value.detach().requires_grad_() for name, value in params.items()}
+    found = outputs(leaves)
+    root = _root(loss, found.detach())
+
+    def probe() -> Tensor:
+        # signs of different examples are independent: the square of their sum has no cross terms on average
+        pull = root(_signs(found, generators))
+        gradient = _gradient((found * pull).sum(), leaves)
+        return _inner(gradient, gradient) / found.shape[-2]
+
+    return _over(probe, probes)
+
+
+def _root(loss: str, outputs: Tensor) -> Callable[[Tensor], Tensor]:
+    """r -> B r with B B' = A for every example."""
+    if loss == "squared":
+        return lambda r: r
+    if loss == "cross_entropy":
+        p = outputs.softmax(dim=-1)
+        return lambda r: p.sqrt() * r - p * (p.sqrt() * r).sum(dim=-1, keepdim=True)
+    known = ("squared", "cross_entropy")
+    near = difflib.get_close_matches(loss, known, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    raise ValueError(f"loss = {loss!r}: wanted is one of {', '.join(known)}{hint}")
+
+
+def _gradient(value: Tensor, leaves: Params, *, again: bool = False) -> tuple[Tensor, ...]:
+    """Of a number, by all leaves, 0 for those that it does not hang on; `again`: it can be differentiated in turn."""
+    return torch.autograd.grad(
+        value, list(leaves.values()), retain_graph=True, create_graph=again, allow_unused=True, materialize_grads=True
+    )
+
+
+def _signs(like: Tensor, generators: Sequence[Generator]) -> Tensor:
+    """Random signs of the shape of `like`, each member's from its own generator."""
+    if len(generators) != like.shape[0]:
+        raise ValueError(f"there are {like.shape[0]} members and {len(generators)} generators: wanted is one for each")
+    drawn = [torch.randint(2, like.shape[1:], generator=g, device=g.device) for g in generators]
+    return (2 * torch.stack(drawn) - 1).to(like)
+
+
+def _inner(left: Sequence[Tensor], right: Sequence[Tensor]) -> Tensor:
+    """Sum over all but the member axis, (member,)."""
+    return torch.stack([(a * b).flatten(1).sum(dim=1) for a, b in zip(left, right, strict=True)]).sum(dim=0)
+
+
+def _over(probe: Callable[[], Tensor], probes: int) -> Estimate:
+    if probes < 2:
+        raise ValueError(f"probes = {probes}: a standard error needs at least 2")
+    return Estimate.over(torch.stack([probe().detach() for _ in range(probes)]))
