@@ -6,7 +6,7 @@ prints a table and writes results/benchmarks/lyapunov.json. 32 networks of 64 un
 The peer takes one network after another, multiplies dense diagonal matrices into its Jacobians and does a QR at each
 step, as the code of arXiv 2006.14123 does (LSTM: hidden state only, hence 64 exponents against our 128); it is timed on
 2 of the 32 networks, times 16. The floor is what the QR method cannot do without: one batched product and one batched
-QR a step, on matrices that are already there. Each row is measured in a process of its own, one thread unless it says two;
+QR a step, on matrices that are already there. Each row is measured in a process of its own, on one thread or two;
 times are medians of the processor's seconds (two threads: of the clock's), memory is what the process's peak rose by.
 """
 
