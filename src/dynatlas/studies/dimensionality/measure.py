@@ -1,0 +1,350 @@
+"""What is measured: dimension of every layer on held-out inputs, decodability, accuracy; and the linear network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from math import inf
+from typing import Any
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from dynatlas.datasets.manifolds import draw_manifold
+from dynatlas.ensemble.parameters import Params
+from dynatlas.instruments.curvature import Estimate, gauss_newton_trace, hessian_trace
+from dynatlas.instruments.dimension import participation_ratio
+from dynatlas.instruments.dimension_profile import measure_dimension
+from dynatlas.jobs import Job, Run
+from dynatlas.models.mlp import PopulationMLP
+from dynatlas.models.weight_noise import WeightNoise
+from dynatlas.optim.ridge import ridge_readout
+from dynatlas.studies.dimensionality.losses import FullBatch, cross_entropy, noise_excess, noise_penalty, penalty_bound
+from dynatlas.studies.dimensionality.problems import RELEVANT, Problem, problem_named
+
+ESTIMATORS = ("mle", "twonn", "participation_ratio")
+PENALTY = 1e-4
+"""Of the ridge readouts of latent variables, as a fraction of the examples: .1 / 1000."""
+WHOLE = -1
+"""In the column `layer`: of the whole network."""
+Values = Mapping[str, Tensor]
+
+
+def rows(values: Values, seeds: Sequence[int], **where: Any) -> pd.DataFrame:
+    """One row a seed and metric, of metric -> (seed,)."""
+    frames = [
+        pd.DataFrame({"seed": list(seeds), **where, "metric": name, "value": value.double().tolist()})
+        for name, value in values.items()
+    ]
+    return pd.concat(frames, ignore_index=True)
+
+
+def measure_inputs(job: Job, *, data: list[str], estimators: list[str]) -> pd.DataFrame:
+    """Dimension of the inputs over their number of pixels, on one random half of all examples a seed.
+
+    Beside them (`cloud`: gaussian) Gaussian points of the same number and number of coordinates.
+    """
+    frames = []
+    for name in data:
+        problem = problem_named(name)
+        x = torch.cat([problem.data.train.x, problem.data.test.x])
+        half = len(x) // 2
+        order = [torch.randperm(len(x), generator=g)[:half] for g in job.generators("half")]
+        drawn = [torch.randn(half, x.shape[1], generator=g) for g in job.generators("gaussian")]
+        for cloud, points in (("images", x[torch.stack(order)]), ("gaussian", torch.stack(drawn))):
+            found = measure_dimension(points, estimators)
+            shares = {f"{key}_share": value / x.shape[1] for key, value in found.items()}
+            frames.append(rows(found | shares, job.seeds, data=name, cloud=cloud))
+    return pd.concat(frames, ignore_index=True)
+
+
+def measure_profiles(job: Job, *, profiles: list[Run], course: list[str]) -> pd.DataFrame:
+    """Dimension of every layer of every arm after training, of the arm `trained` also before (`untrained`) and along.
+
+    By layer (0 inputs, 1 ... D hidden, D + 1 logits): each estimator, `dropped` points, and where latent variables are
+    known, `relevant` and `nuisance` (mean R^2 of the readouts of both groups) and `selection`, their difference. Of the
+    whole network: summaries (see `summary`), accuracies, `selection_change`. `step` is how long it was trained; at
+    every snapshot there is `course_<estimator>` of the first, middle and last hidden layer of the trained arm.
+    """
+    frames = []
+    for run in profiles:
+        data = run.settings["data"]
+        problem = problem_named(data)
+        for arm, activation in run.settings["arms"][data].items():
+            model = mlp_of(run, arm, activation)
+            for name, place in {"untrained": 0, "trained": -1}.items() if arm == "trained" else [(arm, -1)]:
+                params = network_at(run, arm, place)
+                where = {"data": data, "arm": name, "step": int(run["snapshots"][place])}
+                frames += layer_rows(job, problem, model, params, **where)
+                frames += selection_rows(job, problem, model, params, **where)
+            if arm == "trained":
+                frames += course_rows(job, problem, model, run, course, data=data, arm=arm)
+    return pd.concat(frames, ignore_index=True)
+
+
+def network_at(run: Run, name: str, *place: int) -> Params:
+    """The tensors of `name`, at one place of their leading axes."""
+    return {
+        key.removeprefix(f"{name}."): value[place]
+        for key, value in run.items()
+        if key.startswith((f"{name}.w", f"{name}.b"))
+    }
+
+
+def mlp_of(run: Run, name: str, activation: str = "relu") -> PopulationMLP:
+    """The model whose weights a run holds under `name`."""
+    weights = [run[f"{name}.w{layer}"] for layer in range(1, run.settings["depth"] + 2)]
+    return PopulationMLP((weights[0].shape[-2], *(w.shape[-1] for w in weights)), activation)
+
+
+def layers_of(model: PopulationMLP, params: Params, x: Tensor) -> list[Tensor]:
+    """Inputs, hidden layers and logits, (seed, example, unit) each."""
+    seeds = params["w1"].shape[0]
+    return [x.expand(seeds, *x.shape), *model.activations(params, x)]
+
+
+def layer_rows(
+    job: Job, problem: Problem, model: PopulationMLP, params: Params, *, learned: Tensor | None = None, **where: Any
+) -> list[pd.DataFrame]:
+    """Dimension of every layer on held-out inputs, the summaries of this profile, and accuracies.
+
+    `train_accuracy` is that on the labels that were learned, (seed, example) of the first examples where not the true.
+    """
+    clouds = layers_of(model, params, problem.data.test.x)
+    # all seeds see the same inputs
+    found = [measure_dimension(clouds[0][:1], ESTIMATORS, dropped=True)]
+    found = [{name: value.expand(len(job.seeds)) for name, value in found[0].items()}]
+    found += [measure_dimension(cloud, ESTIMATORS, dropped=True) for cloud in clouds[1:]]
+    frames = [rows(values, job.seeds, layer=layer, **where) for layer, values in enumerate(found)]
+    whole = {key: value for name in ESTIMATORS for key, value in summary(name, [one[name] for one in found]).items()}
+    whole["test_accuracy"] = accuracy(clouds[-1], problem.data.test.y)
+    learned = problem.data.train.y if learned is None else learned
+    whole["train_accuracy"] = accuracy(model.logits(params, problem.data.train.x[: learned.shape[-1]]), learned)
+    return [*frames, rows(whole, job.seeds, layer=WHOLE, **where)]
+
+
+def summary(name: str, profile: Sequence[Tensor]) -> dict[str, Tensor]:
+    """Of the dimensions (seed,) of inputs, hidden layers and logits: what phases of expansion and compression leave.
+
+    `last_` of the last hidden layer; `expansion_` from the inputs to the largest hidden layer; `compression_` from
+    there to the last hidden one.
+    """
+    hidden = torch.stack(list(profile[1:-1]))
+    peak, last = hidden.amax(dim=0), hidden[-1]
+    found = {"last": last, "expansion": peak - profile[0], "compression": peak - last}
+    return {f"{key}_{name}": value for key, value in found.items()}
+
+
+def accuracy(logits: Tensor, y: Tensor) -> Tensor:
+    """Share of right answers: (member, example, class), (example,) or (member, example) -> (member,)."""
+    return (logits.argmax(dim=-1) == y).double().mean(dim=-1)
+
+
+def selection_rows(
+    job: Job, problem: Problem, model: PopulationMLP, params: Params, **where: Any
+) -> list[pd.DataFrame]:
+    """How well each layer's held-out activations give relevant and nuisance latent variables back."""
+    if problem.latents is None:
+        return []
+    fitted, heldout = (layers_of(model, params, part.x) for part in (problem.data.train, problem.data.test))
+    frames, gaps = [], []
+    for layer, (here, there) in enumerate(zip(fitted, heldout, strict=True)):
+        explained = decodability(here, problem.latents.train.x, there, problem.latents.test.x)
+        values = {"relevant": explained[:, :RELEVANT].mean(-1), "nuisance": explained[:, RELEVANT:].mean(-1)}
+        gaps.append(values["relevant"] - values["nuisance"])
+        frames.append(rows(values | {"selection": gaps[-1]}, job.seeds, layer=layer, **where))
+    return [*frames, rows({"selection_change": gaps[-2] - gaps[1]}, job.seeds, layer=WHOLE, **where)]
+
+
+def decodability(x: Tensor, z: Tensor, x_new: Tensor, z_new: Tensor) -> Tensor:
+    """R^2 on new examples of a ridge readout of every latent variable from centred x with a constant -> (seed, latent).
+
+    x (seed, example, unit), z (example, latent), penalty as in `PENALTY` and `dynatlas.optim.ridge`.
+    """
+    w, b = ridge_readout(x.double(), z.double().expand(len(x), *z.shape), penalty=PENALTY)
+    residual = (x_new.double() @ w + b[:, None] - z_new).square().sum(dim=-2)
+    return 1 - residual / (z_new - z_new.mean(dim=0)).square().sum(dim=0)
+
+
+def course_rows(
+    job: Job, problem: Problem, model: PopulationMLP, run: Run, estimators: Sequence[str], *, data: str, arm: str
+) -> list[pd.DataFrame]:
+    """Dimension of the first, middle and last hidden layer after the steps at which snapshots were taken."""
+    frames = []
+    hidden = model.layers - 1
+    for place, step in enumerate(run["snapshots"].tolist()):
+        clouds = layers_of(model, network_at(run, arm, place), problem.data.test.x)
+        for layer in sorted({1, (hidden + 1) // 2, hidden}):
+            found = measure_dimension(clouds[layer], estimators)
+            values = {f"course_{name}": value for name, value in found.items()}
+            frames.append(rows(values, job.seeds, data=data, arm=arm, step=step, layer=layer))
+    return frames
+
+
+def measure_noise(job: Job, *, noise: list[Run]) -> pd.DataFrame:
+    """Profiles and summaries of every batch size, rate and weight noise; `stream` tells the second run apart."""
+    frames = []
+    for run in noise:
+        problem = problem_named(run.settings["data"])
+        for name in dict.fromkeys(key.partition(".")[0] for key in run):
+            kind, _, size = name.partition(" ")
+            model = mlp_of(run, name)
+            for place, (rate, sigma) in enumerate(zip(run[f"{name}.rate"], run[f"{name}.noise"], strict=True)):
+                where = {"data": run.settings["data"], "stream": "first" if kind == "batch" else "second"}
+                where |= {"batch": int(size), "rate": round(float(rate), 6), "sigma": round(float(sigma), 6)}
+                params = {key: value[:, place] for key, value in network_at(run, name).items()}
+                frames += layer_rows(job, problem, model, params, **where)
+                frames += selection_rows(job, problem, model, params, **where)
+    return pd.concat(frames, ignore_index=True)
+
+
+def measure_labels(job: Job, *, labels: list[Run]) -> pd.DataFrame:
+    """Profiles and summaries for every share of labels drawn anew."""
+    frames = []
+    for run in labels:
+        data, model = run.settings["data"], mlp_of(run, "labels")
+        problem = problem_named(data)
+        for place, fraction in enumerate(run.settings["fractions"]):
+            params = {key: value[:, place] for key, value in network_at(run, "labels").items()}
+            learned, where = run["labels"][:, place], {"data": data, "fraction": float(fraction)}
+            frames += layer_rows(job, problem, model, params, learned=learned, **where)
+    return pd.concat(frames, ignore_index=True)
+
+
+def measure_sizes(job: Job, *, sizes: Run) -> pd.DataFrame:
+    """Profiles and summaries for every number of training examples."""
+    data, frames = sizes.settings["data"], []
+    problem = problem_named(data)
+    for size in sizes.settings["sizes"]:
+        params = network_at(sizes, f"size {size}")
+        learned, where = problem.data.train.y[:size], {"data": data, "examples": size}
+        frames += layer_rows(job, problem, mlp_of(sizes, f"size {size}"), params, learned=learned, **where)
+    return pd.concat(frames, ignore_index=True)
+
+
+def measure_linear(job: Job, *, linear: Run) -> pd.DataFrame:
+    """Noise penalty over its bound (`ratio`) and participation ratio of the hidden representation, at every snapshot.
+
+    Along training they are called `course_ratio` and `course_participation_ratio`. The full batch has the number of
+    examples as its `batch`.
+    """
+    x, frames = linear["x"].double(), []
+    steps = linear["snapshots"].tolist()
+    c = x.mT @ x / x.shape[1]
+    for name in [key.removesuffix(".w1") for key in linear if key.endswith(".w1")]:
+        w1, w2 = linear[f"{name}.w1"].double(), linear[f"{name}.w2"].double()
+        levels = linear.settings["weight_noise"] if name == "noise" else [0.0]
+        batch = x.shape[1] if name == "noise" else int(name.removeprefix("batch "))
+        for condition, sigma in enumerate(levels):
+            here = (w1[:, :, condition], w2[:, :, condition], c)
+            found = {
+                "ratio": noise_penalty(*here) / penalty_bound(*here),
+                "participation_ratio": participation_ratio(x @ here[0]),
+            }
+            where = {"batch": batch, "sigma": float(sigma)}
+            for place, step in enumerate(steps):
+                along = {f"course_{key}": value[place] for key, value in found.items()}
+                frames.append(rows(along, job.seeds, **where, step=step))
+            frames.append(rows({key: value[-1] for key, value in found.items()}, job.seeds, **where, step=steps[-1]))
+    return pd.concat(frames, ignore_index=True)
+
+
+def measure_averages(
+    job: Job, *, linear: Run, noise: list[Run], sigmas: list[float], error: float, pairs: int,
+    relu: dict[str, Any],
+) -> pd.DataFrame:  # fmt: skip
+    """What noise on the weights adds to the loss on average: `drawn`, and `predicted` by a formula; `ratio` of both.
+
+    `network` linear: the full-batch network of two layers, by the exact formula and by its second order alone; ReLU:
+    the largest batch's network on the cross-entropy of the first `relu["examples"]` training examples, by half
+    sigma^2 times the trace of the Hessian, and of its Gauss-Newton part, from `relu["probes"]` probes.
+    """
+    frames = []
+    for name, drawn, formulas in (
+        *_linear_averages(job, linear, sigmas, error=error, pairs=pairs),
+        *_relu_averages(job, noise[0], **relu),
+    ):
+        where = {"network": name[0], "sigma": name[1]}
+        for formula, predicted in formulas.items():
+            values = {"drawn": drawn.mean, "predicted": predicted, "ratio": drawn.mean / predicted}
+            values["standard_error"] = drawn.standard_error / predicted
+            frames.append(rows(values, job.seeds, formula=formula, **where))
+    return pd.concat(frames, ignore_index=True)
+
+
+Averages = Iterator[tuple[tuple[str, float], Estimate, dict[str, Tensor]]]
+"""(network, sigma), what was drawn, formula -> what it predicts (seed,)."""
+
+
+def _linear_averages(job: Job, run: Run, sigmas: list[float], *, error: float, pairs: int) -> Averages:
+    x, y = run["x"].double(), run["y"].double()
+    params = {name: run[f"noise.{name}"][-1, :, 0].double() for name in ("w1", "w2")}
+    weights = (params["w1"], params["w2"], x.mT @ x / x.shape[1])
+    loss = FullBatch.of(x, y, conditions=1)
+    for sigma in sigmas:
+        exact = noise_excess(*weights, sigma)
+        draws = job.generators(f"draws {sigma:g}")
+        drawn = average_excess(loss, params, sigma, generators=draws, pairs=pairs, error=error * exact)
+        yield ("linear", sigma), drawn, {
+            "exact": exact, "second order": noise_excess(*weights, sigma, fourth_order=False)
+        }  # fmt: skip
+
+
+def _relu_averages(job: Job, run: Run, *, sigmas: list[float], pairs: int, examples: int, probes: int) -> Averages:
+    train = problem_named(run.settings["data"]).data.train[:examples]
+    name = f"batch {max(run.settings['batches'])}"
+    model, params = mlp_of(run, name), {key: value[:, 0].double() for key, value in network_at(run, name).items()}
+    y = train.y.expand(len(job.seeds), -1)
+
+    def outputs(params: Params) -> Tensor:
+        return model.logits(params, train.x.double())
+
+    def loss(params: Params) -> Tensor:
+        return cross_entropy(outputs(params), y)
+
+    whole = hessian_trace(loss, params, probes=probes, generators=job.generators("Hessian"))
+    part = gauss_newton_trace(
+        outputs, params, loss="cross_entropy", probes=probes, generators=job.generators("Gauss-Newton")
+    )
+    for sigma in sigmas:
+        drawn = average_excess(loss, params, sigma, generators=job.generators(f"draws ReLU {sigma:g}"), pairs=pairs)
+        yield ("ReLU", sigma), drawn, {
+            "Hessian": sigma**2 / 2 * whole.mean, "Gauss-Newton": sigma**2 / 2 * part.mean
+        }  # fmt: skip
+
+
+def average_excess(
+    loss: Callable[[Params], Tensor], params: Params, sigma: float, *, generators: Sequence[torch.Generator],
+    pairs: int, error: Tensor | float = inf, limit: int = 100,
+) -> Estimate:  # fmt: skip
+    """Mean of L(w + sigma xi) - L(w) over antithetic pairs of draws for each member, with its standard error.
+
+    Draws `pairs` at a time until every standard error is below `error` (member,), at most `limit` times.
+    """
+    noise = WeightNoise(generators, 1.0)
+    zero = {name: torch.zeros_like(value) for name, value in params.items()}
+    base, seen = loss(params), []
+    for _ in range(limit):
+        for _ in range(pairs):
+            step = noise.add(zero)
+            both = [loss({name: w + sign * sigma * step[name] for name, w in params.items()}) for sign in (1, -1)]
+            seen.append((both[0] + both[1]) / 2 - base)
+        found = Estimate.over(torch.stack(seen))
+        if bool((found.standard_error < error).all()):
+            break
+    return found
+
+
+def measure_estimators(
+    job: Job, *, kinds: list[str], dimensions: list[int], points: list[int], estimators: list[str]
+) -> pd.DataFrame:
+    """What each estimator finds on manifolds of known dimension, for every number of points."""
+    frames = []
+    for kind in kinds:
+        for dimension in dimensions:
+            for n in points:
+                draws = job.generators(f"{kind} {dimension} {n}")
+                clouds = torch.stack([draw_manifold(kind, n, dimension, generator=g) for g in draws])
+                found = measure_dimension(clouds, estimators)
+                frames.append(rows(found, job.seeds, manifold=kind, dimension=dimension, points=n))
+    return pd.concat(frames, ignore_index=True)

@@ -1,0 +1,68 @@
+"""What the networks learn: images of digits, and points on a manifold whose latent variables are known."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from dynatlas.config import nearest
+from dynatlas.datasets.digits import digits
+from dynatlas.datasets.labelled import Labelled, Split, split
+from dynatlas.datasets.manifolds import latent_manifold
+from dynatlas.datasets.mnist import read_images
+
+RELEVANT = 2
+"""The first latent variables of the manifold decide the label, the others are nuisance."""
+
+HELD_OUT = 2000
+"""Of a large set so many test images are used: dimensions are compared at equal numbers of points."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Inputs x (example, pixel) with labels, cut once and for all into training and held-out examples."""
+
+    data: Split
+    classes: int
+    latents: Split | None = None
+    """The latent variables z (example, latent) in the place of x, where they are known."""
+
+    def to(self, device: str) -> Problem:
+        """The same on another device."""
+        return Problem(_moved(self.data, device), self.classes, self.latents and _moved(self.latents, device))
+
+
+def problem_named(name: str, *, folder: str = "downloads") -> Problem:
+    """`digits`, `manifold`, or `fashion_mnist` and its like, read from `folder`; ValueError for any other.
+
+    Inputs are standardised globally: mean 0 and standard deviation 1 over all entries of all examples.
+    """
+    if name == "digits":
+        images = digits()
+        return Problem(split(Labelled(_standardised(images.x.flatten(1)), images.y), 1000, seed=1), classes=10)
+    if name == "manifold":
+        cloud = latent_manifold()
+        points, latents = Labelled(cloud.x.float(), cloud.y), Labelled(cloud.z.float(), cloud.y)
+        return Problem(_cut(points, 1000), classes=4, latents=_cut(latents, 1000))
+    if name in ("mnist", "fashion_mnist", "kmnist"):
+        train, test = (read_images(name, part, folder=Path(folder)) for part in ("train", "test"))
+        test = test[:HELD_OUT]
+        both = _standardised(torch.cat([train.x, test.x]).flatten(1))
+        return Problem(_cut(Labelled(both, torch.cat([train.y, test.y])), len(train)), classes=10)
+    known = ("digits", "manifold", "mnist", "fashion_mnist", "kmnist")
+    raise ValueError(f"data: {name!r}: allowed is one of {', '.join(known)}{nearest(name, known)}")
+
+
+def _standardised(x: Tensor) -> Tensor:
+    return (x - x.mean()) / x.std()
+
+
+def _cut(data: Labelled, train: int) -> Split:
+    return Split(data[:train], data[train:])
+
+
+def _moved(data: Split, device: str) -> Split:
+    return Split(*(Labelled(part.x.to(device), part.y.to(device)) for part in (data.train, data.test)))

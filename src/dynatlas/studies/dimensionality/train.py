@@ -1,0 +1,205 @@
+"""What is trained: ReLU networks by plain SGD, with noise in batches, weights or labels; and a linear network.
+
+Networks (`w1`, `b1`, ...) come as arrays `<condition>.<tensor>` with leading axis seed, where several conditions were
+stacked (seed, condition, ...).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Generator, Tensor
+
+from dynatlas.datasets.labels import relabel_uniform
+from dynatlas.ensemble.fit import Fitted, fit
+from dynatlas.ensemble.optimisers import SGD
+from dynatlas.ensemble.parameters import Params
+from dynatlas.ensemble.schedules import AtSteps, Every
+from dynatlas.ensemble.watch import Watch
+from dynatlas.jobs import Job
+from dynatlas.models.mlp import PopulationMLP
+from dynatlas.models.weight_noise import WeightNoise
+from dynatlas.studies.dimensionality.losses import FullBatch, MiniBatch, cross_entropy, linear_data
+from dynatlas.studies.dimensionality.problems import Problem, problem_named
+
+Arrays = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How one stack of conditions learns: conditions share initial weights and batches, seed by seed."""
+
+    batch: int
+    steps: int
+    rates: Sequence[float]
+    """Learning rate of each condition."""
+    weight_noise: Sequence[float]
+    """Standard deviation of the noise on the weights at which gradients are taken, of each condition."""
+    stream: str = "batches"
+    snapshots: Sequence[int] = ()
+    """Steps after which the parameters are kept."""
+
+
+def train_profiles(
+    job: Job, *, data: str, arms: dict[str, dict[str, str]], width: int, depth: int, batch: int, steps: int,
+    learning_rate: float, snapshots: list[int],
+) -> Arrays:  # fmt: skip
+    """Every arm of this data set, which is an activation, with snapshots along training.
+
+    Returns `<arm>.<tensor>` (snapshot, seed, ...), the first snapshot at initialisation, and `snapshots`, their steps.
+    """
+    problem = problem_named(data).to(job.device)
+    recipe = Recipe(batch, steps, [learning_rate], [0.0], snapshots=snapshots)
+    found: Arrays = {}
+    labels = problem.data.train.y.expand(len(job.seeds), 1, -1)
+    for name, activation in arms[data].items():
+        model = network(problem, width, depth, activation)
+        fitted = learn(job, problem, model, recipe, labels, name=name)
+        log = fitted.logs["snapshots"]
+        found |= {f"{name}.{key}": value for key, value in log.values.items()} | {"snapshots": log.steps}
+    return found
+
+
+def train_noise(
+    job: Job, *, data: str, width: int, depth: int, batches: list[int], steps: int, rates: list[float],
+    weight_noise: list[float],
+) -> Arrays:  # fmt: skip
+    """SGD noise in two ways: by batch size (at every rate), and on the weights at the largest batch and first rate.
+
+    Returns `batch <size>.<tensor>` (seed, condition, ...) with `batch <size>.rate` and `batch <size>.noise`
+    (condition,); `again <largest>.<tensor>` is the largest batch once more, with other batches.
+    """
+    problem = problem_named(data).to(job.device)
+    model = network(problem, width, depth)
+    largest = max(batches)
+    plain = [0.0] * len(rates)
+    recipes = {f"batch {size}": Recipe(size, steps, rates, plain) for size in batches}
+    noisy = Recipe(largest, steps, [*rates, *rates[:1] * len(weight_noise)], [*plain, *weight_noise])
+    recipes[f"batch {largest}"] = noisy
+    recipes[f"again {largest}"] = Recipe(largest, steps, rates[:1], plain[:1], stream="other batches")
+    found: Arrays = {}
+    for name, recipe in recipes.items():
+        conditions = len(recipe.rates)
+        labels = problem.data.train.y.expand(len(job.seeds), conditions, -1)
+        found |= _stacked(name, learn(job, problem, model, recipe, labels, name=name).parameters, conditions)
+        found |= {f"{name}.rate": torch.tensor(recipe.rates), f"{name}.noise": torch.tensor(recipe.weight_noise)}
+    return found
+
+
+def train_labels(
+    job: Job, *, data: str, width: int, depth: int, batch: int, steps: int, learning_rate: float, examples: int,
+    fractions: list[float],
+) -> Arrays:  # fmt: skip
+    """The first `examples` with a share of their labels drawn anew, at each of `fractions`; at 1 they hold nothing.
+
+    Returns the networks `labels.<tensor>` (seed, fraction, ...), and the labels that were learned, (seed, fraction,
+    example).
+    """
+    problem = problem_named(data).to(job.device)
+    y = problem.data.train.y[:examples].cpu()
+    drawn = [
+        relabel_uniform(y, fraction, classes=problem.classes, generators=_on_cpu(job.generators("labels")))
+        for fraction in fractions
+    ]
+    labels = torch.stack(drawn, dim=1).to(job.device)
+    recipe = Recipe(batch, steps, [learning_rate] * len(fractions), [0.0] * len(fractions))
+    fitted = learn(job, problem, network(problem, width, depth), recipe, labels, name="labels")
+    return _stacked("labels", fitted.parameters, len(fractions)) | {"labels": labels}
+
+
+def train_sizes(
+    job: Job, *, data: str, width: int, depth: int, batch: int, steps: int, learning_rate: float, sizes: list[int]
+) -> Arrays:
+    """The first examples alone, so many as `sizes` says; returns `size <n>.<tensor>` (seed, ...)."""
+    problem = problem_named(data).to(job.device)
+    recipe = Recipe(batch, steps, [learning_rate], [0.0])
+    model = network(problem, width, depth)
+    found: Arrays = {}
+    for size in sizes:
+        labels = problem.data.train.y[:size].expand(len(job.seeds), 1, -1)
+        fitted = learn(job, problem, model, recipe, labels, name=f"size {size}")
+        found |= {f"size {size}.{key}": value for key, value in fitted.parameters.items()}
+    return found
+
+
+def network(problem: Problem, width: int, depth: int, activation: str = "relu") -> PopulationMLP:
+    """`depth` hidden layers of `width` units."""
+    return PopulationMLP((problem.data.train.x.shape[1], *[width] * depth, problem.classes), activation)
+
+
+def learn(job: Job, problem: Problem, model: PopulationMLP, recipe: Recipe, labels: Tensor, *, name: str) -> Fitted:
+    """SGD on the cross-entropy with `labels` (seed, condition, example) of the first examples; batches are drawn
+    with replacement. Members are seed-major."""
+    seeds, conditions, examples = labels.shape
+    batches = job.generators(recipe.stream)
+    sigma = torch.tensor(recipe.weight_noise, device=job.device).repeat(seeds)
+    draws = job.generators("weight noise") if bool(sigma.any()) else []
+    noise = WeightNoise(draws, sigma, conditions, shared=True) if draws else None
+
+    def loss(params: Params, step: int) -> Tensor:
+        index = torch.stack([torch.randint(examples, (recipe.batch,), generator=g, device=g.device) for g in batches])
+        x = problem.data.train.x[index].repeat_interleave(conditions, dim=0)
+        y = labels.gather(2, index[:, None].expand(-1, conditions, -1)).flatten(0, 1)
+        logits = model.logits(noise.add(params) if noise else params, x)
+        return cross_entropy(logits, y)
+
+    return fit(
+        loss,
+        model.initialise(job.generators("initialisation"), conditions, shared=True),
+        steps=recipe.steps,
+        optimiser=SGD(lr=torch.tensor(recipe.rates, device=job.device).repeat(seeds)),
+        watches={"snapshots": snapshot_at(recipe.snapshots)} if recipe.snapshots else {},
+        log_at=Every(100),
+        streams=[*batches, *draws],
+        job=job,
+        name=name,
+    )
+
+
+def train_linear(
+    job: Job, *, inputs: int, units: int, outputs: int, examples: int, steps: int, learning_rate: float,
+    weight_noise: list[float], batches: list[int], snapshots: list[int],
+) -> Arrays:  # fmt: skip
+    """x W1 W2 on the squared error of a noisy linear teacher: full batch with weight noise, and small batches.
+
+    Returns `noise.<tensor>` (snapshot, seed, noise, ...), `batch <size>.<tensor>` (snapshot, seed, 1, ...), their
+    `snapshots` in steps, and the data x (seed, example, input) and y (seed, example, output).
+    """
+    x, y = linear_data(job.generators("data"), inputs=inputs, outputs=outputs, examples=examples)
+    model = PopulationMLP((inputs, units, outputs), "identity", bias=False, gain=1.0)
+    found: Arrays = {"x": x, "y": y}
+
+    def train(name: str, loss: Callable[[Params], Tensor], conditions: int, streams: list[Generator]) -> None:
+        start = model.initialise(job.generators("initialisation"), conditions, shared=True)
+        log = fit(
+            lambda params, step: loss(params), start, steps=steps, optimiser=SGD(lr=learning_rate),
+            watches={"snapshots": snapshot_at(snapshots)}, log_at=Every(100), streams=streams, job=job, name=name,
+        ).logs["snapshots"]  # fmt: skip
+        found.update({f"{name}.{key}": w.unflatten(1, (-1, conditions)) for key, w in log.values.items()})
+        found["snapshots"] = log.steps
+
+    levels, draws = len(weight_noise), job.generators("weight noise")
+    noise = WeightNoise(draws, torch.tensor(weight_noise, device=job.device).repeat(len(x)), levels, shared=True)
+    full = FullBatch.of(x, y, conditions=levels)
+    train("noise", lambda params: full(noise.add(params)), levels, draws)
+    for size in batches:
+        draws = job.generators("batches")
+        train(f"batch {size}", MiniBatch(x, y, size, draws), 1, draws)
+    return found
+
+
+def snapshot_at(steps: Sequence[int]) -> Watch:
+    """Keeps all parameters after each of these numbers of steps."""
+    return Watch(lambda params, step: params, at=AtSteps(frozenset(steps)))
+
+
+def _stacked(name: str, params: Params, conditions: int) -> Arrays:
+    """Seed-major members as (seed, condition, ...)."""
+    return {f"{name}.{key}": value.unflatten(0, (-1, conditions)) for key, value in params.items()}
+
+
+def _on_cpu(generators: Sequence[Generator]) -> list[Generator]:
+    """The same streams on the CPU, where labels are drawn."""
+    return [torch.Generator().manual_seed(g.initial_seed()) for g in generators]

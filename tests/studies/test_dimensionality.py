@@ -1,0 +1,206 @@
+"""What only this study invents: the penalty of noise on a linear network, its bound, profiles, decodability."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from dynatlas.jobs import Job
+from dynatlas.studies.dimensionality.losses import (
+    FullBatch,
+    MiniBatch,
+    cross_entropy,
+    linear_data,
+    noise_excess,
+    noise_penalty,
+    penalty_bound,
+)
+from dynatlas.studies.dimensionality.measure import accuracy, average_excess, decodability, summary
+from dynatlas.studies.dimensionality.problems import RELEVANT, Problem, problem_named
+from dynatlas.studies.dimensionality.train import Recipe, learn, network, train_noise
+
+JOB = Job(study="test", seeds=[0, 1])
+
+
+def normal(*shape, seed=0):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def linear_problem():
+    x, y = linear_data(JOB.generators("data"), inputs=5, outputs=2, examples=40)
+    x, y = x.double(), y.double()
+    weights = {"w1": normal(2, 5, 7), "w2": normal(2, 7, 2, seed=1)}
+    return x, y, weights, x.mT @ x / x.shape[1]
+
+
+def squared_error(x, y, weights):
+    return 0.5 * (x @ weights["w1"] @ weights["w2"] - y).square().sum(-1).mean(-1)
+
+
+def test_the_loss_from_moments_is_the_loss_on_the_examples():
+    x, y, weights, _ = linear_problem()
+    torch.testing.assert_close(FullBatch.of(x, y, conditions=1)(weights), squared_error(x, y, weights))
+
+
+def test_a_batch_of_one_example_repeated_is_that_example():
+    x, y, weights, _ = linear_problem()
+    batch = MiniBatch(x[:, :1], y[:, :1], 3, JOB.generators("batches"))
+    torch.testing.assert_close(batch(weights), squared_error(x[:, :1], y[:, :1], weights))
+
+
+def test_twice_the_penalty_is_the_trace_of_the_hessian():
+    x, y, weights, c = linear_problem()
+    shapes = [w[0].shape for w in weights.values()]
+
+    def loss(flat):
+        parts = flat.split([shape.numel() for shape in shapes])
+        own = {name: part.view(shape) for name, part, shape in zip(weights, parts, shapes, strict=True)}
+        return squared_error(x[0], y[0], own)
+
+    flat = torch.cat([w[0].flatten() for w in weights.values()])
+    trace = torch.autograd.functional.hessian(loss, flat).trace()
+    torch.testing.assert_close(noise_penalty(weights["w1"][0], weights["w2"][0], c[0]), trace)
+
+
+def test_what_noise_adds_is_exact_for_a_scalar_network():
+    # E (x (a + s u)(b + s v) - y)^2 / 2 - (x a b - y)^2 / 2 = x^2 (s^2 (a^2 + b^2) + s^4) / 2
+    a, b, x, s = 1.5, -0.4, 2.0, 0.3
+    one = torch.ones(1, 1, dtype=torch.float64)
+    wanted = x**2 * (s**2 * (a**2 + b**2) + s**4) / 2
+    assert float(noise_excess(a * one, b * one, x**2 * one, s)) == pytest.approx(wanted, rel=1e-12)
+    second = noise_excess(a * one, b * one, x**2 * one, s, fourth_order=False)
+    assert float(second) == pytest.approx(wanted - x**2 * s**4 / 2, rel=1e-12)
+
+
+def test_drawn_and_predicted_agree_within_their_standard_error():
+    x, y, weights, c = linear_problem()
+    drawn = average_excess(
+        FullBatch.of(x, y, conditions=1), weights, 0.2, generators=JOB.generators("draws"), pairs=3000
+    )
+    predicted = noise_excess(weights["w1"], weights["w2"], c, 0.2)
+    assert (drawn.standard_error < 0.03 * predicted).all()
+    assert ((drawn.mean - predicted).abs() < 4 * drawn.standard_error).all()
+    assert ((drawn.mean - noise_excess(weights["w1"], weights["w2"], c, 0.6)).abs() > 4 * drawn.standard_error).all()
+
+
+def test_no_network_is_below_the_bound_and_the_balanced_one_is_on_it():
+    _, _, weights, c = linear_problem()
+    w1, w2 = weights["w1"], weights["w2"]
+    for seed in range(20):
+        mix = normal(2, 7, 7, seed=seed)
+        here = (w1 @ mix, torch.linalg.solve(mix, w2), c)
+        torch.testing.assert_close(penalty_bound(*here), penalty_bound(w1, w2, c))
+        assert (noise_penalty(*here) >= penalty_bound(*here) * (1 - 1e-12)).all()
+    values, vectors = torch.linalg.eigh(c)
+    root = vectors * values.sqrt()[:, None] @ vectors.mT
+    u, s, vh = torch.linalg.svd(root @ w1 @ w2, full_matrices=False)
+    # equal sizes of both terms: tr C |W2|^2 = outputs |C^(1/2) W1|^2
+    share = (c.diagonal(dim1=-2, dim2=-1).sum(-1) / 2)[:, None, None] ** 0.25
+    left = torch.linalg.solve(root, u * s.sqrt()[:, None]) * share
+    right = s.sqrt()[..., None] * vh / share
+    torch.testing.assert_close(left @ right, w1 @ w2)
+    torch.testing.assert_close(noise_penalty(left, right, c), penalty_bound(w1, w2, c))
+
+
+def test_the_cross_entropy_is_torchs_member_by_member():
+    logits, y = normal(3, 6, 4), torch.arange(18).view(3, 6) % 4
+    wanted = [torch.nn.functional.cross_entropy(own, target) for own, target in zip(logits, y, strict=True)]
+    torch.testing.assert_close(cross_entropy(logits, y), torch.stack(wanted))
+
+
+def test_summaries_of_a_profile():
+    profile = [torch.tensor([float(v)]) for v in (5, 7, 6, 4, 2)]
+    found = {name: float(value) for name, value in summary("mle", profile).items()}
+    assert found == {"last_mle": 4, "expansion_mle": 2, "compression_mle": 3}
+
+
+def test_accuracy_counts_each_member_against_its_own_labels():
+    logits = torch.eye(3).expand(2, 3, 3)
+    assert accuracy(logits, torch.tensor([[0, 1, 2], [0, 0, 0]])).tolist() == pytest.approx([1, 1 / 3])
+    assert accuracy(logits, torch.tensor([0, 1, 0])).tolist() == pytest.approx([2 / 3, 2 / 3])
+
+
+def test_latent_variables_are_found_where_they_are_and_nowhere_else():
+    z, z_new = normal(400, 2), normal(300, 2, seed=1)
+    mixed = normal(2, 2, 6, seed=2)
+    mixed[1, 0] = 0  # the second member's activations know nothing of the first variable
+    noise = 1e-3 * normal(2, 700, 6, seed=3)
+    found = decodability(z @ mixed + noise[:, :400], z, z_new @ mixed + noise[:, 400:], z_new)
+    assert found[0].tolist() == pytest.approx([1, 1], abs=1e-3)
+    assert found[1, 1] > 0.999
+    assert abs(found[1, 0]) < 0.1
+
+
+@pytest.mark.parametrize(
+    ("name", "sizes", "classes"), [("digits", (1000, 797, 64), 10), ("manifold", (1000, 800, 100), 4)]
+)
+def test_problems_are_standardised_and_cut_without_overlap(name, sizes, classes):
+    problem = problem_named(name)
+    train, test = problem.data.train, problem.data.test
+    assert (len(train), len(test), train.x.shape[1]) == sizes
+    whole = torch.cat([train.x, test.x])
+    assert float(whole.mean()) == pytest.approx(0, abs=1e-4)
+    assert float(whole.std()) == pytest.approx(1, rel=1e-3)
+    assert len(torch.unique(whole, dim=0)) >= len(whole) - 2
+    assert int(train.y.max()) + 1 == classes == problem.classes
+    if problem.latents:
+        z = problem.latents.test.x
+        assert torch.equal(2 * (z[:, 0] > 0).long() + (z[:, :RELEVANT].prod(1) > 0).long(), test.y)
+
+
+def test_unknown_data_are_answered_with_the_nearest_name():
+    with pytest.raises(ValueError, match="did you mean 'digits'"):
+        problem_named("digit")
+
+
+def small_problem():
+    problem = problem_named("digits")
+    return Problem(problem.data, problem.classes)
+
+
+def trained(seeds, recipe, conditions):
+    problem = small_problem()
+    labels = problem.data.train.y[:60].expand(len(seeds), conditions, -1)
+    model = network(problem, 6, 2)
+    return learn(Job(study="test", seeds=seeds), problem, model, recipe, labels, name="fit").parameters
+
+
+def test_conditions_of_a_seed_share_weights_and_batches_and_differ_by_their_noise():
+    both = trained([3], Recipe(8, 5, [0.05, 0.05, 0.05], [0.0, 0.0, 0.3]), 3)
+    assert torch.equal(both["w1"][0], both["w1"][1])
+    assert not torch.equal(both["w1"][0], both["w1"][2])
+    plain = trained([3], Recipe(8, 5, [0.05], [0.0]), 1)
+    torch.testing.assert_close(plain["w1"][0], both["w1"][0])
+    again = trained([3], Recipe(8, 5, [0.05], [0.0], stream="other batches"), 1)
+    assert not torch.allclose(again["w1"], plain["w1"])
+
+
+def test_one_step_of_learning_is_a_step_of_gradient_descent():
+    problem, rate = small_problem(), 0.1
+    model = network(problem, 6, 2)
+    start = model.initialise(JOB.generators("initialisation"))
+    params = {name: w.clone().requires_grad_() for name, w in start.items()}
+    index = torch.stack([torch.randint(60, (8,), generator=g) for g in JOB.generators("batches")])
+    loss = cross_entropy(model.logits(params, problem.data.train.x[index]), problem.data.train.y[index])
+    loss.sum().backward()
+    labels = problem.data.train.y[:60].expand(2, 1, -1)
+    found = learn(JOB, problem, model, Recipe(8, 1, [rate], [0.0]), labels, name="fit").parameters
+    for name, w in params.items():
+        torch.testing.assert_close(found[name], (w - rate * w.grad).detach())
+
+
+def test_one_more_seed_leaves_the_others():
+    recipe = Recipe(8, 3, [0.05, 0.02], [0.0, 0.1])
+    few, more = trained([1], recipe, 2), trained([1, 2], recipe, 2)
+    for name in few:
+        torch.testing.assert_close(few[name], more[name][:2], rtol=1e-6, atol=1e-7)
+
+
+def test_weight_noise_goes_with_the_largest_batch_and_the_first_rate():
+    settings = {"width": 4, "depth": 1, "batches": [2, 6], "steps": 1, "rates": [0.1, 0.01], "weight_noise": [0.2]}
+    found = train_noise(JOB, data="digits", **settings)
+    assert found["batch 6.rate"].tolist() == pytest.approx([0.1, 0.01, 0.1])
+    assert found["batch 6.noise"].tolist() == pytest.approx([0, 0, 0.2])
+    assert found["batch 2.noise"].tolist() == [0, 0]
+    assert found["batch 6.w1"].shape == (2, 3, 64, 4)
+    assert found["again 6.w1"].shape == (2, 1, 64, 4)
