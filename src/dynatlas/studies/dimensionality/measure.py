@@ -20,11 +20,13 @@ from dynatlas.models.mlp import PopulationMLP
 from dynatlas.models.weight_noise import WeightNoise
 from dynatlas.optim.ridge import ridge_readout
 from dynatlas.studies.dimensionality.losses import FullBatch, cross_entropy, noise_excess, noise_penalty, penalty_bound
-from dynatlas.studies.dimensionality.problems import RELEVANT, Problem, problem_named
+from dynatlas.studies.dimensionality.problems import RELEVANT, Problem, on_cpu, problem_named
 
 ESTIMATORS = ("mle", "twonn", "participation_ratio")
 PENALTY = 1e-4
 """Of the ridge readouts of latent variables, as a fraction of the examples: .1 / 1000."""
+CHECKED = 5000
+"""Of a large set so many training examples are enough to tell how well it was fitted."""
 WHOLE = -1
 """In the column `layer`: of the whole network."""
 Values = Mapping[str, Tensor]
@@ -39,6 +41,10 @@ def rows(values: Values, seeds: Sequence[int], **where: Any) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True)
 
 
+def _streams(job: Job, purpose: str) -> list[torch.Generator]:
+    return on_cpu(job.generators(purpose))
+
+
 def measure_inputs(job: Job, *, data: list[str], estimators: list[str]) -> pd.DataFrame:
     """Dimension of the inputs over their number of pixels, on one random half of all examples a seed.
 
@@ -49,8 +55,8 @@ def measure_inputs(job: Job, *, data: list[str], estimators: list[str]) -> pd.Da
         problem = problem_named(name)
         x = torch.cat([problem.data.train.x, problem.data.test.x])
         half = len(x) // 2
-        order = [torch.randperm(len(x), generator=g)[:half] for g in job.generators("half")]
-        drawn = [torch.randn(half, x.shape[1], generator=g) for g in job.generators("gaussian")]
+        order = [torch.randperm(len(x), generator=g)[:half] for g in _streams(job, "half")]
+        drawn = [torch.randn(half, x.shape[1], generator=g) for g in _streams(job, "gaussian")]
         for cloud, points in (("images", x[torch.stack(order)]), ("gaussian", torch.stack(drawn))):
             found = measure_dimension(points, estimators)
             shares = {f"{key}_share": value / x.shape[1] for key, value in found.items()}
@@ -118,7 +124,7 @@ def layer_rows(
     frames = [rows(values, job.seeds, layer=layer, **where) for layer, values in enumerate(found)]
     whole = {key: value for name in ESTIMATORS for key, value in summary(name, [one[name] for one in found]).items()}
     whole["test_accuracy"] = accuracy(clouds[-1], problem.data.test.y)
-    learned = problem.data.train.y if learned is None else learned
+    learned = problem.data.train.y[:CHECKED] if learned is None else learned
     whole["train_accuracy"] = accuracy(model.logits(params, problem.data.train.x[: learned.shape[-1]]), learned)
     return [*frames, rows(whole, job.seeds, layer=WHOLE, **where)]
 
@@ -283,7 +289,7 @@ def _linear_averages(job: Job, run: Run, sigmas: list[float], *, error: float, p
     loss = FullBatch.of(x, y, conditions=1)
     for sigma in sigmas:
         exact = noise_excess(*weights, sigma)
-        draws = job.generators(f"draws {sigma:g}")
+        draws = _streams(job, f"draws {sigma:g}")
         drawn = average_excess(loss, params, sigma, generators=draws, pairs=pairs, error=error * exact)
         yield ("linear", sigma), drawn, {
             "exact": exact, "second order": noise_excess(*weights, sigma, fourth_order=False)
@@ -302,12 +308,12 @@ def _relu_averages(job: Job, run: Run, *, sigmas: list[float], pairs: int, examp
     def loss(params: Params) -> Tensor:
         return cross_entropy(outputs(params), y)
 
-    whole = hessian_trace(loss, params, probes=probes, generators=job.generators("Hessian"))
+    whole = hessian_trace(loss, params, probes=probes, generators=_streams(job, "Hessian"))
     part = gauss_newton_trace(
-        outputs, params, loss="cross_entropy", probes=probes, generators=job.generators("Gauss-Newton")
+        outputs, params, loss="cross_entropy", probes=probes, generators=_streams(job, "Gauss-Newton")
     )
     for sigma in sigmas:
-        drawn = average_excess(loss, params, sigma, generators=job.generators(f"draws ReLU {sigma:g}"), pairs=pairs)
+        drawn = average_excess(loss, params, sigma, generators=_streams(job, f"draws ReLU {sigma:g}"), pairs=pairs)
         yield ("ReLU", sigma), drawn, {
             "Hessian": sigma**2 / 2 * whole.mean, "Gauss-Newton": sigma**2 / 2 * part.mean
         }  # fmt: skip
@@ -343,7 +349,7 @@ def measure_estimators(
     for kind in kinds:
         for dimension in dimensions:
             for n in points:
-                draws = job.generators(f"{kind} {dimension} {n}")
+                draws = _streams(job, f"{kind} {dimension} {n}")
                 clouds = torch.stack([draw_manifold(kind, n, dimension, generator=g) for g in draws])
                 found = measure_dimension(clouds, estimators)
                 frames.append(rows(found, job.seeds, manifold=kind, dimension=dimension, points=n))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 
 from dynatlas.config import nearest
 from dynatlas.datasets.digits import digits
@@ -54,6 +55,11 @@ def problem_named(name: str, *, folder: str = "downloads") -> Problem:
         return Problem(_cut(Labelled(both, torch.cat([train.y, test.y])), len(train)), classes=10)
     known = ("digits", "manifold", "mnist", "fashion_mnist", "kmnist")
     raise ValueError(f"data: {name!r}: allowed is one of {', '.join(known)}{nearest(name, known)}")
+
+
+def on_cpu(generators: Sequence[Generator]) -> list[Generator]:
+    """The same keys as streams on the CPU, where data are drawn and runs are measured."""
+    return [torch.Generator().manual_seed(g.initial_seed()) for g in generators]
 
 
 def _standardised(x: Tensor) -> Tensor:

@@ -22,7 +22,7 @@ from dynatlas.jobs import Job
 from dynatlas.models.mlp import PopulationMLP
 from dynatlas.models.weight_noise import WeightNoise
 from dynatlas.studies.dimensionality.losses import FullBatch, MiniBatch, cross_entropy, linear_data
-from dynatlas.studies.dimensionality.problems import Problem, problem_named
+from dynatlas.studies.dimensionality.problems import Problem, on_cpu, problem_named
 
 Arrays = dict[str, Tensor]
 
@@ -100,7 +100,7 @@ def train_labels(
     problem = problem_named(data).to(job.device)
     y = problem.data.train.y[:examples].cpu()
     drawn = [
-        relabel_uniform(y, fraction, classes=problem.classes, generators=_on_cpu(job.generators("labels")))
+        relabel_uniform(y, fraction, classes=problem.classes, generators=on_cpu(job.generators("labels")))
         for fraction in fractions
     ]
     labels = torch.stack(drawn, dim=1).to(job.device)
@@ -198,8 +198,3 @@ def snapshot_at(steps: Sequence[int]) -> Watch:
 def _stacked(name: str, params: Params, conditions: int) -> Arrays:
     """Seed-major members as (seed, condition, ...)."""
     return {f"{name}.{key}": value.unflatten(0, (-1, conditions)) for key, value in params.items()}
-
-
-def _on_cpu(generators: Sequence[Generator]) -> list[Generator]:
-    """The same streams on the CPU, where labels are drawn."""
-    return [torch.Generator().manual_seed(g.initial_seed()) for g in generators]
