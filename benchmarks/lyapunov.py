@@ -154,9 +154,12 @@ def jacobians(name: str, analytic: bool) -> Callable[[], object]:
     return lambda: automatic(x, s)
 
 
-def measured(call: Callable[[], object], *, repeats: int, threads: int = 1, factor: float = 1.0) -> dict[str, float]:
-    """Median seconds of the processor and of the clock (times `factor`), and the rise of peak memory in MiB."""
+def measured(
+    make: Callable[..., Callable[[], object]], *of: object, repeats: int, threads: int = 1, factor: float = 1.0
+) -> dict[str, float]:
+    """Of `make(*of)`: median seconds of the processor and of the clock, times `factor`, and the rise of peak memory."""
     torch.set_num_threads(threads)
+    call = make(*of)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     call()
     rise = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
@@ -182,14 +185,14 @@ def cases(repeats: int) -> dict[str, Callable[[], dict[str, float]]]:
         for k in (None, 16):
             key = f"{name} | {k or 'all'}"
             for qr_every in (1, "auto"):
-                found[f"{key} | ours, qr_every={qr_every}"] = partial(time_it, ours(name, k, qr_every))
-            found[f"{key} | ours, two threads"] = partial(time_it, ours(name, k, "auto"), threads=2)
-            found[f"{key} | floor"] = partial(time_it, floor(name, k))
-            found[f"{key} | peer"] = partial(peer_of, peer(name, k))
-            found[f"{key} | peer, float32"] = partial(peer_of, peer(name, k, torch.float32))
+                found[f"{key} | ours, qr_every={qr_every}"] = partial(time_it, ours, name, k, qr_every)
+            found[f"{key} | ours, two threads"] = partial(time_it, ours, name, k, "auto", threads=2)
+            found[f"{key} | floor"] = partial(time_it, floor, name, k)
+            found[f"{key} | peer"] = partial(peer_of, peer, name, k)
+            found[f"{key} | peer, float32"] = partial(peer_of, peer, name, k, torch.float32)
     for name in JACOBIANS:
         for label, analytic in (("ours", True), ("torch.func", False)):
-            found[f"{name} | jacobian | {label}"] = partial(measured, jacobians(name, analytic), repeats=50)
+            found[f"{name} | jacobian | {label}"] = partial(measured, jacobians, name, analytic, repeats=50)
     return found
 
 

@@ -183,6 +183,20 @@ def test_the_number_of_threads_does_not_change_a_bit(cell, params, x, qr_every):
     assert torch.equal(found[0], found[2])
 
 
+@pytest.mark.parametrize("k", [None, 16])
+def test_threads_do_not_change_a_bit_of_networks_large_enough_to_share(k):
+    net = Elman(3, 64, 1)
+    params, x = net.initialise(streams(3), dtype=torch.float64), normal(12, 4, 3)
+    before, found = torch.get_num_threads(), []
+    for threads in (1, 2):
+        torch.set_num_threads(threads)
+        try:
+            found.append(lyapunov_spectrum(net, params, x, k=k, burn_in=2).exponents)
+        finally:
+            torch.set_num_threads(before)
+    assert torch.equal(*found)
+
+
 def test_autonomous_equals_driven_by_zeros(cell, params):
     d = getattr(cell, "state_size", cell.units)
     start = normal(E, S, d, seed=19)

@@ -250,7 +250,7 @@ def random_frame(d: int, k: int, generator: torch.Generator | None = None) -> Te
     """k random orthonormal vectors of d coordinates (Haar), (d, k) in float64; without a generator always the same."""
     generator = generator or torch.Generator().manual_seed(0)
     drawn = torch.randn(d, k, generator=generator, dtype=torch.float64, device=generator.device)
-    q, r = torch.linalg.qr(drawn)
+    (q, r), *_ = over_threads(torch.linalg.qr, [drawn])  # by one thread: several would round in another order
     return q * r.diagonal().sign()
 
 

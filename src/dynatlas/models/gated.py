@@ -169,6 +169,8 @@ class Stacked:
 
     def _by_layer(self, s: Tensor) -> list[Tensor]:
         """The state of each layer, (..., parts n)."""
+        if self.layers == 1:
+            return [s]
         parts = s.unflatten(-1, (self.layer.parts, self.layers, self.units))
         return [parts[..., at, :].flatten(-2) for at in range(self.layers)]
 
