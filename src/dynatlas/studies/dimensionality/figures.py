@@ -107,12 +107,13 @@ def draw_noise(*, noisy: DataFrame) -> Figure:
 
 
 def _against_noise(axes: Axes, rows: DataFrame) -> None:
-    """Local and global dimension of the last hidden layer against the scale of SGD noise."""
+    """Local and global dimension of the last hidden layer against the scale of SGD noise, a line a learning rate."""
     rows = rows.assign(noise=rows["rate"] / rows["batch"])
     shown = {}
     for metric in ("mle", "participation_ratio"):
         shown[TITLES[metric]] = ESTIMATORS[TITLES[metric]]
-        seed_band(axes, _rows(rows, metric=f"last_{metric}"), x="noise", style=ESTIMATORS[TITLES[metric]])
+        for _, own in _rows(rows, metric=f"last_{metric}").groupby("rate"):
+            seed_band(axes, own, x="noise", style=ESTIMATORS[TITLES[metric]])
     axes.set(xscale="log", xlabel="learning rate / batch", ylabel="dimension, last hidden layer")
     axes.xaxis.set_minor_formatter(NullFormatter())
     arm_legend(axes, shown)
@@ -140,21 +141,22 @@ def draw_course(*, layers: DataFrame) -> Figure:
 @house_style()
 def draw_labels(*, relabelled: DataFrame) -> Figure:
     """F4: profiles for shares of wrong labels, and dimension of the last hidden layer against test accuracy."""
-    figure, panels = new_panels(1, 3, width=2, height=2.6)
-    local = _rows(relabelled, metric="mle")
-    levels = _levels(local["fraction"].tolist(), "share")
-    _profiles(panels[0, 0], local, "fraction", levels)
-    panels[0, 0].set_ylabel("dimension (max. likelihood)")
-    whole = (
-        _rows(relabelled, layer=WHOLE)
-        .pivot_table(index=["fraction", "seed"], columns="metric", values="value")
-        .reset_index()
-    )
-    for axes, metric in zip(panels[0, 1:], ("mle", "participation_ratio"), strict=True):
-        for fraction, (_, style) in levels.items():
-            own = _rows(whole, fraction=fraction)
-            axes.plot(own["test_accuracy"], own[f"last_{metric}"], **{**style.line, "linestyle": "none"})
-        axes.set(xlabel="test accuracy", ylabel=f"last hidden layer, {TITLES[metric]}")
+    sets = list(relabelled["data"].unique())
+    figure, panels = new_panels(len(sets), 3, width=2, height=2.6 * len(sets))
+    for row, data in zip(panels, sets, strict=True):
+        own = _rows(relabelled, data=data)
+        local = _rows(own, metric="mle")
+        levels = _levels(local["fraction"].tolist(), "share")
+        _profiles(row[0], local, "fraction", levels)
+        row[0].set(ylabel="dimension (maximum likelihood)", title=DATA[data])
+        whole = _rows(own, layer=WHOLE).pivot_table(index=["fraction", "seed"], columns="metric", values="value")
+        for axes, metric in zip(row[1:], ("mle", "participation_ratio"), strict=True):
+            for fraction, (_, style) in levels.items():
+                points = whole.loc[fraction]
+                axes.plot(points["test_accuracy"], points[f"last_{metric}"], **{**style.line, "linestyle": "none"})
+            axes.set(
+                xlabel="test accuracy", ylabel="dimension, last hidden layer", title=f"{DATA[data]}, {TITLES[metric]}"
+            )
     letter_panels(panels)
     return figure
 
