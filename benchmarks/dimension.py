@@ -16,7 +16,6 @@ import os
 os.environ |= {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
 
 import platform
-import resource
 import subprocess
 import sys
 import time
@@ -107,18 +106,25 @@ def agree(points: Tensor) -> None:
 
 
 def peak(name: str) -> float:
-    """MiB that a contender adds to a fresh process that holds the clouds and has measured one of them."""
+    """MiB that a contender needs at most, beside the clouds, in a process of its own (Linux)."""
     found = subprocess.run([sys.executable, __file__, "--alone", name], capture_output=True, text=True, check=True)
     return float(found.stdout)
 
 
 def alone(name: str) -> None:
-    """Print by how many MiB this contender raises the peak of this process."""
+    """Print by how many MiB this contender raises the memory of this process, once libraries are loaded."""
     points = clouds()
-    contenders(points[:SLOW])[name][0]()
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    contenders(points[:SLOW, :100])[name][0]()
+    Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
+    before = resident("VmRSS")
     contenders(points)[name][0]()
-    print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+    print(resident("VmHWM") - before)
+
+
+def resident(which: str) -> float:
+    """MiB of this process: VmRSS now, VmHWM at its peak."""
+    line = next(one for one in Path("/proc/self/status").read_text().splitlines() if one.startswith(which))
+    return int(line.split()[1]) / 1024
 
 
 def main() -> None:
