@@ -1,0 +1,284 @@
+"""What is measured on states: what can be read from them, how they lie, and where they go when nothing more comes in.
+
+Times count rows read: h_t is the state after t of them, and rows beyond an image's last one are blank.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from dynatlas.datasets.digits import inked_rows
+from dynatlas.datasets.labelled import Labelled
+from dynatlas.ensemble.parameters import Params
+from dynatlas.instruments.dimension import participation_ratio, twonn_dimension
+from dynatlas.instruments.embedding import principal_components
+from dynatlas.instruments.geometry import (
+    best_permutation_accuracy,
+    class_mean_subspace,
+    principal_angles,
+    readout_alignment,
+    scatter_ratio,
+    step_speed,
+    trajectory_participation_ratio,
+    within_class_participation_ratio,
+)
+from dynatlas.instruments.lyapunov import lyapunov_spectrum
+from dynatlas.instruments.neighbours import knn_distances
+from dynatlas.instruments.probes import knn_accuracy, linear_probe
+from dynatlas.jobs import Job, Run
+from dynatlas.models.rnn import readout
+from dynatlas.studies.rnn_geometry.world import (
+    ROWS,
+    Images,
+    followed_by_blanks,
+    labels_for,
+    network,
+    networks_of,
+)
+
+SWAPPED = 4
+"""How many steps are taken by other dynamics (claim C4): the empty rows at the end of an image, or at its start."""
+
+
+def rows(values: Tensor | Sequence[float], seed: int, metric: str, **where: Any) -> pd.DataFrame:
+    """One row for each value; every condition is one value, or one for each row."""
+    listed = values.double().tolist() if isinstance(values, Tensor) else list(values)
+    return pd.DataFrame({"seed": seed, **where, "metric": metric, "value": listed})
+
+
+def members(job: Job, *runs: Run) -> Iterator[tuple[str, int, int, Params]]:
+    """Name, place of the seed, seed, and parameters (1, ...) of each network of each seed."""
+    for name, params in networks_of(*runs, device=job.device).items():
+        for place, seed in enumerate(job.seeds):
+            yield name, place, seed, {part: w[place : place + 1] for part, w in params.items()}
+
+
+def states_of(params: Params, images: Tensor, times: Sequence[int]) -> Tensor:
+    """States h_t at these times (time, image, unit) of one network that reads images (image, row, pixel)."""
+    x = followed_by_blanks(images.transpose(0, 1), max(0, max(times) - ROWS))[: max(times)]
+    states = network(params["w_rec"].shape[-1]).rollout(params, x)[0]
+    return states[torch.tensor(times, device=states.device) - 1]
+
+
+def right(params: Params, states: Tensor, y: Tensor) -> Tensor:
+    """Accuracy of the network's own readout on states (time, image, unit) -> (time,)."""
+    return (answers(params, states) == y).double().mean(dim=-1)
+
+
+def answers(params: Params, states: Tensor) -> Tensor:
+    """The classes that the network's own readout gives to states (time, image, unit) -> (time, image)."""
+    return readout(params, states[None])[0].argmax(dim=-1)
+
+
+def measure_accuracy(
+    job: Job, *, trained: Run, untrained: Run, images: dict[str, Any], times: dict[str, list[int]],
+    labels: dict[str, str], probed: int, alpha: float, neighbours: int,
+) -> pd.DataFrame:  # fmt: skip
+    """Held-out accuracy of a network's own readout, of a linear probe and of nearest neighbours, along time.
+
+    `times` names the networks and when each is probed; probes learn on the first `probed` training images. `labels`
+    names those whose probes learn, and are asked for, shuffled labels ("shuffled": the ones that the network was
+    trained on); all others have the images' own.
+    """
+    data, frames = Images(**images).read(device=job.device), []
+    for name, place, seed, params in members(job, trained, untrained):
+        x, x_test = (states_of(params, part.x, times[name]) for part in (data.train[:probed], data.test))
+        y, y_test = (
+            labels_for(job, labels.get(name, "own"), part.y, part=which)[place]
+            for part, which in ((data.train, "train"), (data.test, "test"))
+        )
+        found = {
+            "readout": right(params, x_test, y_test),
+            "linear probe": linear_probe(x, y[:probed], x_test, y_test, alpha=alpha),
+            f"{neighbours}-NN": knn_accuracy(x, y[:probed], x_test, y_test, k=neighbours),
+        }
+        for reader, value in found.items():
+            frames.append(rows(value, seed, "accuracy", network=name, reader=reader, time=times[name]))
+    return pd.concat(frames, ignore_index=True)
+
+
+def measure_readouts(
+    job: Job, *, trained: Run, longer: Run, images: dict[str, Any], lengths: dict[str, int], last: int
+) -> pd.DataFrame:
+    """Accuracy of networks' own readouts at every step to `last`, of networks trained to answer at step `lengths`.
+
+    `permuted_accuracy`: after the renaming of answers that suits best. `peak_minus_length`: the step of the largest
+    accuracy (the first of equal ones) minus each of the lengths, which then stands in the column `time`.
+    """
+    test, times, frames = Images(**images).read(device=job.device).test, list(range(1, last + 1)), []
+    for name, _, seed, params in members(job, trained, longer):
+        if name not in lengths:
+            continue
+        given = answers(params, states_of(params, test.x, times))
+        accuracy = (given == test.y).double().mean(dim=-1)
+        permuted = best_permutation_accuracy(given, test.y)
+        peak = times[int(accuracy.argmax())]
+        frames += [
+            rows(accuracy, seed, "accuracy", network=name, time=times),
+            rows(permuted, seed, "permuted_accuracy", network=name, time=times),
+            rows([peak - length for length in lengths.values()], seed, "peak_minus_length", network=name,
+                 time=list(lengths.values())),
+        ]  # fmt: skip
+    return pd.concat(frames, ignore_index=True)
+
+
+def measure_swaps(job: Job, *, trained: Run, untrained: Run, images: dict[str, Any]) -> pd.DataFrame:
+    """Accuracy at T when four updates are made by other recurrent weights: the last ones, or the first ones.
+
+    "none": no update; "identity": h <- tanh(h + U x); "shuffled": trained weights, rows and columns under two
+    permutations; "initial": the weights that learning started from. The other updates are made by the trained weights.
+    """
+    test, frames = Images(**images).read(device=job.device).test, []
+    before = networks_of(untrained, device=job.device)["untrained"]
+    for name, place, seed, params in members(job, trained):
+        if name != "trained":
+            continue
+        w = params["w_rec"]
+        generator = job.generator("shuffled weights", seed)
+        first, second = (torch.randperm(w.shape[-1], generator=generator, device=w.device) for _ in range(2))
+        recurrent = {
+            "trained": w,
+            "none": None,
+            "identity": torch.eye(w.shape[-1], dtype=w.dtype, device=w.device)[None],
+            "shuffled": w[:, first][:, :, second],
+            "initial": before["w_rec"][place : place + 1],
+        }
+        for dynamics, other in recurrent.items():
+            for window, start in (("last", ROWS - SWAPPED), ("first", 0)):
+                states = swapped(params, other, test.x, start=start)
+                value = right(params, states[None], test.y)
+                frames.append(rows(value, seed, "accuracy", dynamics=dynamics, window=window))
+    return pd.concat(frames, ignore_index=True)
+
+
+def swapped(params: Params, w_rec: Tensor | None, images: Tensor, *, start: int, steps: int = SWAPPED) -> Tensor:
+    """States at T (image, unit) when `steps` updates after `start` rows have other recurrent weights.
+
+    With None in their place these updates do not happen. images (image, row, pixel), params with leading axis 1.
+    """
+    x, rnn = images.transpose(0, 1), network(params["w_rec"].shape[-1])
+    state = params["w_rec"].new_zeros(1, x.shape[1], rnn.units)
+    parts = [(x[:start], params["w_rec"]), (x[start : start + steps], w_rec), (x[start + steps :], params["w_rec"])]
+    for part, weights in parts:
+        if len(part) and weights is not None:
+            state = rnn.rollout(dict(params) | {"w_rec": weights}, part, state0=state)[:, -1]
+    return state[0]
+
+
+def measure_geometry(
+    job: Job,
+    *,
+    trained: Run,
+    untrained: Run,
+    images: dict[str, Any],
+    networks: list[str],
+    times: list[int],
+    points: int,
+) -> pd.DataFrame:
+    """How the states of the first `points` held-out images lie, and how they lie to the readout, along time.
+
+    Participation ratio (all images; mean within classes), two-NN dimension, speed |h_t+1 - h_t|, between-class over
+    within-class scatter, alignment of class means with the readout, and the mean principal angle (degrees) between
+    the readout's weights and the class means' nine directions.
+    """
+    test, frames = Images(**images).read(device=job.device).test[:points], []
+    for name, _, seed, params in members(job, trained, untrained):
+        if name not in networks:
+            continue
+        x = states_of(params, test.x, list(range(1, max(times) + 2)))
+        speed = step_speed(x)
+        at = torch.tensor(times, device=x.device) - 1
+        for metric, value in {**lie_of(x[at], test, params["w_out"][0]), "speed": speed.mean(dim=-1)[at]}.items():
+            frames.append(rows(value, seed, metric, network=name, time=times))
+    return pd.concat(frames, ignore_index=True)
+
+
+def lie_of(x: Tensor, images: Labelled, w_out: Tensor) -> dict[str, Tensor]:
+    """Metric -> value (time,) of states x (time, image, unit)."""
+    angles = principal_angles(class_mean_subspace(x, images.y), w_out.expand(len(x), -1, -1))
+    return {
+        "participation_ratio": participation_ratio(x),
+        "within_participation_ratio": within_class_participation_ratio(x, images.y),
+        "twonn": twonn_dimension(knn_distances(x, 2)),
+        "scatter_ratio": scatter_ratio(x, images.y),
+        "alignment": readout_alignment(x, images.y, w_out),
+        "angle": angles.mean(dim=-1).rad2deg(),
+    }
+
+
+def measure_dynamics(
+    job: Job, *, trained: Run, untrained: Run, images: dict[str, Any], networks: list[str], trials: int, settle: int,
+    steps: int, exponents: int, sequences: int,
+) -> pd.DataFrame:  # fmt: skip
+    """Where networks go when nothing comes in after an image.
+
+    Spectral radius of the recurrent weights; `activity` |h| at T + `settle`, mean over `trials` images. On the `steps`
+    after that, mean over `sequences` images: participation ratio of the trajectory and the leading Lyapunov
+    `exponents` (column `order`, from 1; nats a step).
+    """
+    test, frames = Images(**images).read(device=job.device).test[:trials], []
+    for name, params in networks_of(trained, untrained, device=job.device).items():
+        if name not in networks:
+            continue
+        rnn = network(params["w_rec"].shape[-1])
+        params = {part: w.double() for part, w in params.items()}
+        x = followed_by_blanks(test.x.double().transpose(0, 1), settle)
+        settled = rnn.states_at(params, x, steps=torch.full((len(test),), len(x) - 1, device=x.device))
+        late = settled[:, :sequences]
+        rest = rnn.rollout(params, x.new_zeros(steps, late.shape[1], ROWS), state0=late)
+        spectrum = lyapunov_spectrum(rnn, params, state0=late, steps=steps, k=exponents, burn_in=steps // 5)
+        single = {
+            "spectral_radius": torch.linalg.eigvals(params["w_rec"]).abs().amax(dim=-1),
+            "activity": settled.norm(dim=-1).mean(dim=-1),
+            "trajectory_participation_ratio": trajectory_participation_ratio(rest).mean(dim=-1),
+        }
+        for place, seed in enumerate(job.seeds):
+            frames += [
+                rows(value[place : place + 1], seed, metric, network=name, order=0) for metric, value in single.items()
+            ]
+            order = list(range(1, exponents + 1))
+            frames.append(rows(spectrum.mean[place], seed, "lyapunov", network=name, order=order))
+    return pd.concat(frames, ignore_index=True)
+
+
+def measure_examples(
+    job: Job, *, trained: Run, untrained: Run, images: dict[str, Any], networks: list[str], times: list[int],
+    points: int, settle: int, steps: int,
+) -> pd.DataFrame:  # fmt: skip
+    """What is drawn of the first seed: states at `times` and one free trajectory in principal components, eigenvalues.
+
+    Also `ink`, the share of pixels that are not 0 in each row of the images. The column `shown` tells these apart.
+    """
+    data, seed = Images(**images).read(device=job.device), job.seeds[0]
+    ink = inked_rows(data.train.x)
+    frames = [shown(ink[:, None], ["ink"], seed, "rows", time=range(1, ROWS + 1))]
+    test = data.test[:points]
+    for name, params in networks_of(trained, untrained, device=job.device).items():
+        if name not in networks:
+            continue
+        own = {part: w[:1] for part, w in params.items()}
+        for time, cloud in zip(times, states_of(own, test.x, times), strict=True):
+            plane = principal_components(cloud, 2).coordinates
+            frames.append(shown(plane, ["pc1", "pc2"], seed, "states", network=name, time=time, label=test.y.tolist()))
+        values = torch.linalg.eigvals(own["w_rec"][0].double())
+        plane = torch.view_as_real(values)
+        frames.append(shown(plane, ["real", "imaginary"], seed, "eigenvalues", network=name))
+        late = states_of(own, test.x[:1], range(ROWS + settle + 1, ROWS + settle + steps + 1))[:, 0]
+        path = principal_components(late, 3).coordinates
+        frames.append(shown(path, ["pc1", "pc2", "pc3"], seed, "trajectory", network=name, time=range(1, steps + 1)))
+    return pd.concat(frames, ignore_index=True)
+
+
+def shown(values: Tensor, metrics: Sequence[str], seed: int, what: str, **where: Any) -> pd.DataFrame:
+    """Rows of values (item, metric), with the columns that every row of the table has."""
+    columns: Mapping[str, Any] = {"network": "none", "time": 0, "label": 0} | where
+    listed = {name: list(value) if isinstance(value, range) else value for name, value in columns.items()}
+    item = list(range(len(values)))
+    return pd.concat(
+        [rows(values[:, k], seed, metric, shown=what, item=item, **listed) for k, metric in enumerate(metrics)]
+    )
