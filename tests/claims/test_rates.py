@@ -21,7 +21,7 @@ TRIALS = 4000
 
 
 def load_benchmark() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("coverage_benchmark", ROOT / "benchmarks" / "coverage.py")
+    spec = importlib.util.spec_from_file_location("coverage_benchmark", ROOT / "benchmarks" / "intervals.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module

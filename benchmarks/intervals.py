@@ -1,8 +1,8 @@
 """Measured error rates of the claims engine: coverage of its interval, false `reproduced` of every kind of test.
 
-    python benchmarks/coverage.py [--trials 20000]
+    python benchmarks/intervals.py [--trials 20000]
 
-writes results/benchmarks/coverage.md and the block between the two comments of docs/claims.md. Differences over seeds
+writes results/benchmarks/intervals.md and the block between the two comments of docs/claims.md. Differences over seeds
 are drawn with mean 0 and standard deviation 1 (normal, Student's t with 3 degrees of freedom, exponential, log-normal
 with shape 1); a false `reproduced` is counted where the truth lies exactly on the edge of what the test claims, which
 is the hardest null. One cell, one random stream: a single cell can be drawn again by itself.
@@ -168,7 +168,7 @@ def tables(*, trials: int, seeds: tuple[int, ...] = SEEDS) -> str:
 
 
 BLOCK = re.compile(
-    r"(<!-- coverage: begin, made by benchmarks/coverage.py -->\n).*?(\n<!-- coverage: end -->)", re.DOTALL
+    r"(<!-- coverage: begin, made by benchmarks/intervals.py -->\n).*?(\n<!-- coverage: end -->)", re.DOTALL
 )
 
 
@@ -176,7 +176,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--trials", type=int, default=20000)
     text = tables(trials=parser.parse_args().trials)
-    out = ROOT / "results" / "benchmarks" / "coverage.md"
+    out = ROOT / "results" / "benchmarks" / "intervals.md"
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(text + "\n")
     page = ROOT / "docs" / "claims.md"
