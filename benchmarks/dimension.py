@@ -54,8 +54,6 @@ def ours(points: Tensor, *estimators: str) -> Measure:
 
 def peer(points: Tensor, *estimators: str) -> Measure:
     """scikit-dimension with the same definitions, cloud after cloud."""
-    # numba asks for the package `coverage`, and would get the program of that name in this folder
-    sys.path = [entry for entry in sys.path if Path(entry).resolve() != Path(__file__).resolve().parent]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import skdim.id as known

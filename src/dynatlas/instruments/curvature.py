@@ -7,12 +7,13 @@ has a generator of its own.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Generator, Tensor
+
+from dynatlas.names import named
 
 Params = dict[str, Tensor]
 
@@ -79,15 +80,12 @@ def gauss_newton_trace(
 
 def _root(loss: str, outputs: Tensor) -> Callable[[Tensor], Tensor]:
     """r -> B r with B B' = A for every example."""
-    if loss == "squared":
-        return lambda r: r
-    if loss == "cross_entropy":
-        p = outputs.softmax(dim=-1)
-        return lambda r: p.sqrt() * r - p * (p.sqrt() * r).sum(dim=-1, keepdim=True)
-    known = ("squared", "cross_entropy")
-    near = difflib.get_close_matches(loss, known, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
-    raise ValueError(f"loss = {loss!r}: wanted is one of {', '.join(known)}{hint}")
+    p = outputs.softmax(dim=-1)
+    roots: dict[str, Callable[[Tensor], Tensor]] = {
+        "squared": lambda r: r,
+        "cross_entropy": lambda r: p.sqrt() * r - p * (p.sqrt() * r).sum(dim=-1, keepdim=True),
+    }
+    return named(roots, loss, "loss")
 
 
 def _gradient(value: Tensor, leaves: Params, *, again: bool = False) -> tuple[Tensor, ...]:

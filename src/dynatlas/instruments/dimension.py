@@ -11,13 +11,13 @@ many were. Constant coordinates change nothing. A cloud with nothing left to mea
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from dynatlas.instruments.neighbours import Neighbours, checked_clouds, nearest_neighbours
+from dynatlas.names import named
 
 BLOCK = 2**18
 """Numbers gathered at once for local covariances: 2 MiB stay in the cache."""
@@ -141,11 +141,8 @@ def effective_rank(spectrum: Tensor, kind: str = "entropy", *, threshold: float 
         "largest": lambda: 1 / share.amax(dim=-1),
         "threshold": lambda: (share > threshold * share.amax(dim=-1, keepdim=True)).sum(dim=-1).to(torch.float64),
     }
-    if kind not in kinds:
-        near = difflib.get_close_matches(kind, kinds, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise ValueError(f"kind = {kind!r}: wanted is one of {', '.join(kinds)}{hint}")
-    return _usable(torch.where(spectrum.sum(dim=-1) > 0, kinds[kind](), torch.nan), "all values are 0")
+    rank = named(kinds, kind, "kind")
+    return _usable(torch.where(spectrum.sum(dim=-1) > 0, rank(), torch.nan), "all values are 0")
 
 
 def count_duplicates(distances: Tensor) -> Tensor:

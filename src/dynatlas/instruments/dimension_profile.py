@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
@@ -19,6 +18,7 @@ from dynatlas.instruments.dimension import (
     twonn_dimension,
 )
 from dynatlas.instruments.neighbours import Neighbours, nearest_neighbours
+from dynatlas.names import named
 
 if TYPE_CHECKING:
     import pandas
@@ -55,7 +55,7 @@ def measure_dimension(points: Tensor, estimators: Sequence[str], *, dropped: boo
     With `dropped`, under that name also how many points of each cloud coincide with another, and were left out of the
     local estimators. Raises ValueError for an unknown estimator, naming the nearest.
     """
-    chosen = {name: _estimator(name) for name in estimators}
+    chosen = {name: named(ESTIMATORS, name, "estimator") for name in estimators}
     needed = max((one.neighbours for one in chosen.values()), default=0)
     near = nearest_neighbours(points, max(needed, 1)) if needed or dropped else None
     found = {name: one.of(points, near) if near else participation_ratio(points) for name, one in chosen.items()}
@@ -153,11 +153,3 @@ def dimension_profile(
             for seed, value, lost in zip(seeds, values.tolist(), dropped, strict=True):
                 rows.append((layer, depth, seed, name, value, lost))
     return pd.DataFrame(rows, columns=["layer", "depth", "seed", "estimator", "value", "dropped"])
-
-
-def _estimator(name: str) -> Estimator:
-    if name in ESTIMATORS:
-        return ESTIMATORS[name]
-    near = difflib.get_close_matches(name, ESTIMATORS, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
-    raise ValueError(f"estimator {name!r}: there are {', '.join(ESTIMATORS)}{hint}")
