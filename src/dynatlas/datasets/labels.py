@@ -19,7 +19,13 @@ def relabel_uniform(y: Tensor, fraction: float, *, classes: int, generators: Seq
     at fraction 1 the labels hold no information. Compare with y to see which changed.
     Raises ValueError for a fraction outside 0 ... 1 and labels outside 0 ... classes - 1.
     """
-    return _changed(y, fraction, lambda g: torch.randint(classes, y.shape, generator=g), classes, generators)
+    return _changed(
+        y,
+        fraction,
+        lambda g: torch.randint(classes, y.shape, generator=g, device=g.device).to(y.device),
+        classes,
+        generators,
+    )
 
 
 def flip_labels(y: Tensor, fraction: float, *, classes: int, generators: Sequence[Generator]) -> Tensor:
@@ -29,7 +35,9 @@ def flip_labels(y: Tensor, fraction: float, *, classes: int, generators: Sequenc
     """
 
     def other(generator: Generator) -> Tensor:
-        return (y + 1 + torch.randint(classes - 1, y.shape, generator=generator)) % classes
+        return (
+            y + 1 + torch.randint(classes - 1, y.shape, generator=generator, device=generator.device).to(y.device)
+        ) % classes
 
     if classes < 2:
         raise ValueError(f"classes = {classes}: there is no other class to change to")
@@ -38,7 +46,12 @@ def flip_labels(y: Tensor, fraction: float, *, classes: int, generators: Sequenc
 
 def shuffle_labels(y: Tensor, *, generators: Sequence[Generator]) -> Tensor:
     """Labels (seed, example): y (example,) in a random order, so that each class keeps its number of examples."""
-    return torch.stack([y[torch.randperm(len(y), generator=generator)] for generator in generators])
+    return torch.stack(
+        [
+            y[torch.randperm(len(y), generator=generator, device=generator.device).to(y.device)]
+            for generator in generators
+        ]
+    )
 
 
 def _changed(
@@ -51,6 +64,6 @@ def _changed(
     count = round(fraction * len(y))
     rows = []
     for generator in generators:
-        place = torch.randperm(len(y), generator=generator)
+        place = torch.randperm(len(y), generator=generator, device=generator.device).to(y.device)
         rows.append(torch.where(place < count, draw(generator), y))
     return torch.stack(rows)
