@@ -19,13 +19,7 @@ def relabel_uniform(y: Tensor, fraction: float, *, classes: int, generators: Seq
     at fraction 1 the labels hold no information. Compare with y to see which changed.
     Raises ValueError for a fraction outside 0 ... 1 and labels outside 0 ... classes - 1.
     """
-    return _changed(
-        y,
-        fraction,
-        lambda g: torch.randint(classes, y.shape, generator=g, device=g.device).to(y.device),
-        classes,
-        generators,
-    )
+    return _changed(y, fraction, lambda generator: _integers(classes, y, generator), classes, generators)
 
 
 def flip_labels(y: Tensor, fraction: float, *, classes: int, generators: Sequence[Generator]) -> Tensor:
@@ -35,9 +29,7 @@ def flip_labels(y: Tensor, fraction: float, *, classes: int, generators: Sequenc
     """
 
     def other(generator: Generator) -> Tensor:
-        return (
-            y + 1 + torch.randint(classes - 1, y.shape, generator=generator, device=generator.device).to(y.device)
-        ) % classes
+        return (y + 1 + _integers(classes - 1, y, generator)) % classes
 
     if classes < 2:
         raise ValueError(f"classes = {classes}: there is no other class to change to")
@@ -46,12 +38,16 @@ def flip_labels(y: Tensor, fraction: float, *, classes: int, generators: Sequenc
 
 def shuffle_labels(y: Tensor, *, generators: Sequence[Generator]) -> Tensor:
     """Labels (seed, example): y (example,) in a random order, so that each class keeps its number of examples."""
-    return torch.stack(
-        [
-            y[torch.randperm(len(y), generator=generator, device=generator.device).to(y.device)]
-            for generator in generators
-        ]
-    )
+    return torch.stack([y[_order(y, generator)] for generator in generators])
+
+
+def _integers(high: int, like: Tensor, generator: Generator) -> Tensor:
+    """Uniform integers below `high`, as many as `like` has; drawn where the generator lives."""
+    return torch.randint(high, like.shape, generator=generator, device=generator.device).to(like.device)
+
+
+def _order(like: Tensor, generator: Generator) -> Tensor:
+    return torch.randperm(len(like), generator=generator, device=generator.device).to(like.device)
 
 
 def _changed(
@@ -64,6 +60,6 @@ def _changed(
     count = round(fraction * len(y))
     rows = []
     for generator in generators:
-        place = torch.randperm(len(y), generator=generator, device=generator.device).to(y.device)
+        place = _order(y, generator)
         rows.append(torch.where(place < count, draw(generator), y))
     return torch.stack(rows)
