@@ -14,13 +14,17 @@ from dynatlas.claims.intervals import mean_interval, sign_flip_p, t_p
 from dynatlas.claims.statistics import ranks, slope, spearman
 from dynatlas.claims.verdicts import HYPOTHESES, p_sign_flip, p_value
 
-RNG = np.random.default_rng(11)
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    """A stream of the test's own: no test's draws depend on which ran before it."""
+    return np.random.default_rng(11)
 
 
 @pytest.mark.parametrize("n", [2, 5, 8, 20])
 @pytest.mark.parametrize("level", [0.9, 0.95, 1 - 0.05 * 5 / 9])
-def test_interval_is_students(n: int, level: float) -> None:
-    x = RNG.normal(3, 2, size=(4, n))
+def test_interval_is_students(n: int, level: float, rng: np.random.Generator) -> None:
+    x = rng.normal(3, 2, size=(4, n))
     mean, low, high = mean_interval(x, level)
     for row in range(4):
         expected = stats.ttest_1samp(x[row], 0).confidence_interval(level)
@@ -35,8 +39,8 @@ def test_without_spread_the_interval_is_the_point(value: float, n: int) -> None:
 
 
 @pytest.mark.parametrize("bound", [0.0, 0.4])
-def test_t_p_is_scipys(bound: float) -> None:
-    x = RNG.normal(0.5, 1, size=(3, 8))
+def test_t_p_is_scipys(bound: float, rng: np.random.Generator) -> None:
+    x = rng.normal(0.5, 1, size=(3, 8))
     expected = stats.ttest_1samp(x, bound, axis=1, alternative="greater").pvalue
     assert t_p(x, bound) == pytest.approx(expected, rel=1e-10)
 
@@ -68,19 +72,19 @@ def test_sign_flip_p_is_exact_under_the_null() -> None:
         assert np.mean(p <= alpha) == pytest.approx(alpha, abs=4 * np.sqrt(alpha / 4000))
 
 
-def test_p_of_every_test_agrees_with_its_interval() -> None:
+def test_p_of_every_test_agrees_with_its_interval(rng: np.random.Generator) -> None:
     """With one-sided p at .025, p and the 95 % interval say the same."""
-    x = RNG.normal(0.3, 1, size=(500, 8))
+    x = rng.normal(0.3, 1, size=(500, 8))
     _, low, high = mean_interval(x)
     for test, margin, target in [("greater", 0.2, 0), ("less", -0.1, 0), ("at_most", 0.9, 0), ("equivalent", 1.2, 0.1)]:
         hypothesis = HYPOTHESES[test](margin, target)
         assert ((p_value(hypothesis, x) < 0.025) == hypothesis.inside(low, high)).all(), test
         flips = np.array([p_sign_flip(hypothesis, one) for one in x])
-        assert np.abs(flips - p_value(hypothesis, x)).max() < 0.12, test
+        assert np.abs(flips - p_value(hypothesis, x)).mean() < 0.03, test
 
 
-def test_ranks_and_spearman_are_scipys() -> None:
-    x, y = RNG.integers(0, 4, size=(2, 30, 6)).astype(float)
+def test_ranks_and_spearman_are_scipys(rng: np.random.Generator) -> None:
+    x, y = rng.integers(0, 4, size=(2, 30, 6)).astype(float)
     assert (ranks(x) == stats.rankdata(x, axis=-1)).all()
     both = (np.ptp(x, axis=1) > 0) & (np.ptp(y, axis=1) > 0)
     expected = [stats.spearmanr(a, b).statistic for a, b in zip(x[both], y[both], strict=True)]
@@ -88,7 +92,7 @@ def test_ranks_and_spearman_are_scipys() -> None:
     assert np.isnan(spearman(np.ones(5), np.arange(5.0)))
 
 
-def test_slope_is_the_least_squares_slope() -> None:
-    x, y = RNG.normal(size=(2, 7, 5))
+def test_slope_is_the_least_squares_slope(rng: np.random.Generator) -> None:
+    x, y = rng.normal(size=(2, 7, 5))
     assert slope(x, y) == pytest.approx([np.polyfit(a, b, 1)[0] for a, b in zip(x, y, strict=True)])
     assert np.isnan(slope(np.ones(5), np.arange(5.0)))
