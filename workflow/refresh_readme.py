@@ -18,7 +18,7 @@ def put(text: str, block: str, content: str) -> str:
 
 
 ledger = subprocess.run(
-    [sys.executable, "-m", "dynatlas", "ledger", "--scale", "quick", "--format", "markdown"],
+    [sys.executable, "-m", "dynatlas", "ledger", "--scale", "quick", "--format", "markdown", "--brief"],
     capture_output=True,
     text=True,
     check=True,

@@ -82,6 +82,7 @@ def _add_user_commands(commands: argparse._SubParsersAction) -> None:
     ledger = add("ledger", "ledger", "print the ledger: every claim with its verdict")
     ledger.add_argument("--format", choices=["table", "markdown", "json"], default="table")
     ledger.add_argument("--study", help="only this study's claims (read from its own claims.json)")
+    ledger.add_argument("--brief", action="store_true", help="claims without the parts of compounds")
     ancestry = add("ancestry", "ancestry", "say what an artefact or a figure was made from")
     ancestry.add_argument("path")
     add("doctor", "doctor", "check the environment, and every artefact against its seal and the plan")

@@ -19,5 +19,7 @@ def run(options: argparse.Namespace) -> int:
     else:
         node, studies = atlas.joint()["ledger"], list(atlas.studies)
     rows = artefacts.read_json(Path(node.outputs[0]), key=node.key)["rows"]
+    if options.brief:
+        rows = [row for row in rows if row["part_of"] is None]
     print(render(rows, options.format, studies=studies), end="")
     return 0
