@@ -143,7 +143,7 @@ def write_run(path: Path, provenance: Mapping[str, Any], arrays: Mapping[str, An
 
 
 def read_run(path: Path, *, key: str | None = None) -> Run:
-    """The arrays of a run as torch tensors, with its seeds and settings."""
+    """The arrays of a run as torch tensors, in the order of their names, with its seeds and settings."""
     from safetensors.torch import load
 
     from dynatlas.jobs import Run
@@ -151,7 +151,10 @@ def read_run(path: Path, *, key: str | None = None) -> Run:
     raw = read_sealed(path)
     provenance = _provenance(raw, path)
     check_key(path, provenance, key)
-    return Run(load(raw), seeds=provenance["seeds"], settings=provenance["settings"])
+    arrays = load(raw)  # in an order that changes from call to call
+    return Run(
+        {name: arrays[name] for name in sorted(arrays)}, seeds=provenance["seeds"], settings=provenance["settings"]
+    )
 
 
 def run_provenance(raw: bytes) -> dict[str, Any]:

@@ -107,6 +107,13 @@ def test_another_kind_of_file_under_this_name_is_refused(kind, tmp_path):
                 read(path, key=KEY)
 
 
+def test_arrays_are_read_in_the_order_of_their_names(tmp_path):
+    names = [f"arm {number}.w" for number in range(40)]
+    artefacts.write_run(tmp_path / "r.safetensors", PROVENANCE, {name: np.zeros(1) for name in reversed(names)})
+    for _ in range(5):
+        assert list(artefacts.read_run(tmp_path / "r.safetensors")) == sorted(names)
+
+
 def test_made_twice_is_the_same_bytes(kind, tmp_path):
     path, write, _ = kind
     write(path)
