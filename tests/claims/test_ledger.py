@@ -124,6 +124,7 @@ README = """# Study
 
 def test_dated_lines() -> None:
     assert changes(README) == {"C3": ["2026-01-02", "2026-01-05"]}
+    assert changes("- 2026-01-02 C1, C4a: both") == {"C1": ["2026-01-02"], "C4a": ["2026-01-02"]}
 
 
 def test_lock() -> None:

@@ -1,7 +1,7 @@
 """The lock on what was fixed before looking: a hash of every claim, and a dated reason for every change.
 
 `config/claims.lock` holds `{study: {claim id: {hash, date, changes}}}`. A changed claim needs a line
-`- 2026-11-21 C3: why` in its study's README; `changes` counts the lines that were there when the lock was written.
+`- 2026-11-21 C3: why` in its study's README, or one for several, `- 2026-11-21 C3, C4: why`; `changes` counts the lines that were there when the lock was written.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dynatlas.claims.declaration import Claim
 
 Lock = dict[str, dict[str, dict[str, Any]]]
 
-_LINE = re.compile(r"^- (\d{4}-\d{2}-\d{2}) ([^\s:]+): *\S", re.MULTILINE)
+_LINE = re.compile(r"^- (\d{4}-\d{2}-\d{2}) ([^\s:,]+(?:, [^\s:,]+)*): *\S", re.MULTILINE)
 
 
 class LockError(ValueError):
@@ -34,10 +34,11 @@ def claim_hash(claim: Claim, settings: Mapping[str, Any] | None = None) -> str:
 
 
 def changes(readme: str) -> dict[str, list[str]]:
-    """The dates of the lines `- YYYY-MM-DD <claim id>: why` of a README, by claim id."""
+    """The dates of the lines `- YYYY-MM-DD <claim ids, parted by commas>: why` of a README, by claim id."""
     found: dict[str, list[str]] = {}
-    for date, claim in _LINE.findall(readme):
-        found.setdefault(claim, []).append(date)
+    for date, claims in _LINE.findall(readme):
+        for claim in claims.split(", "):
+            found.setdefault(claim, []).append(date)
     return found
 
 
