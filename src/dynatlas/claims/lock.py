@@ -1,7 +1,8 @@
 """The lock on what was fixed before looking: a hash of every claim, and a dated reason for every change.
 
 `config/claims.lock` holds `{study: {claim id: {hash, date, changes}}}`. A changed claim needs a line
-`- 2026-11-21 C3: why` in its study's README, or one for several, `- 2026-11-21 C3, C4: why`; `changes` counts the lines that were there when the lock was written.
+`- 2026-11-21 C3: why` in its study's README, or one for several, `- 2026-11-21 C3, C4: why`; `changes` counts the
+lines that were there when the lock was written.
 """
 
 from __future__ import annotations
