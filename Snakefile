@@ -52,6 +52,7 @@ rule ledger:
 rule notebooks:
     input:
         [paths_of("notebook", study) for study in ATLAS.selected],
+        [guide.outputs for guide in ATLAS.guides().values()],
 
 
 rule site:

@@ -21,7 +21,7 @@ LEAVE_OUT = shutil.ignore_patterns("__pycache__", "*.egg-info", ".*.swp")
 
 
 def snapshot_of_repository(target: Path) -> Path:
-    """What the engine needs of this repository, without any study."""
+    """What the engine needs of this repository, without any study or guide."""
     for folder in ("workflow", "profiles", "config", "src"):
         shutil.copytree(ROOT / folder, target / folder, ignore=LEAVE_OUT)
     for file in ("Snakefile", "environment.yml", "requirements.lock"):
@@ -30,7 +30,7 @@ def snapshot_of_repository(target: Path) -> Path:
         path.unlink()
     for path in (target / "src" / "dynatlas" / "studies").glob("[a-z]*/"):
         shutil.rmtree(path)
-    for path in (target / "workflow" / "notebooks").glob("*.py"):
+    for path in (target / "workflow" / "notebooks").rglob("*.py"):
         path.unlink()
     return target
 

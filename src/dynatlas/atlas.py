@@ -9,7 +9,7 @@ from typing import Any
 
 from dynatlas.config import AtlasConfig, ConfigError, load_config, load_studies, read_yaml, select
 from dynatlas.fingerprint import CodeIndex
-from dynatlas.joint import ledger_nodes
+from dynatlas.joint import guide_nodes, ledger_nodes
 from dynatlas.names import nearest
 from dynatlas.nodes import ROOT, Node
 from dynatlas.plan import Plan, claims_path
@@ -28,6 +28,7 @@ class Atlas:
         self.studies = load_studies(root)
         self.selected = select(self.config, self.studies)
         self._plans: dict[tuple[str, str], Plan] = {}
+        self._guides: dict[str, dict[str, Node]] = {}
 
     @property
     def scale(self) -> str:
@@ -59,7 +60,9 @@ class Atlas:
         return self._plans[study, scale]
 
     def node(self, step: str, study: str, *, name: str, scale: str | None = None) -> Node:
-        """One node of the DAG; study is empty for the ledger and the index."""
+        """One node of the DAG; study is empty for the guides, the ledger and the index."""
+        if step == "guide":
+            return self.guide(name, scale)
         if step in ("ledger", "index"):
             return self.joint(scale)[step]
         return self.plan(study, scale).node(step, name)
@@ -68,14 +71,29 @@ class Atlas:
         """The two nodes over all selected studies: ledger and index."""
         scale = scale or self.scale
         plans = {study: self.plan(study, scale) for study in self.selected}
-        ledger, index = ledger_nodes(plans, known=list(self.studies), root=self.root, scale=scale)
+        ledger, index = ledger_nodes(plans, self.guides(scale), known=list(self.studies), root=self.root, scale=scale)
         return {"ledger": ledger, "index": index}
 
+    def guides(self, scale: str | None = None) -> dict[str, Node]:
+        """The notebooks that belong to no study, by name."""
+        scale = scale or self.scale
+        if scale not in self._guides:
+            self._guides[scale] = guide_nodes(self.root, scale=scale, index=self.index)
+        return self._guides[scale]
+
+    def guide(self, name: str, scale: str | None = None) -> Node:
+        """One of the guides. Raises ConfigError naming the nearest."""
+        guides = self.guides(scale)
+        if name not in guides:
+            raise ConfigError(f"{name!r}: no such guide{nearest(name, guides)} (known: {', '.join(guides) or 'none'})")
+        return guides[name]
+
     def check(self) -> None:
-        """Build every selected plan and read every claim. Raises ConfigError for the first thing that cannot work."""
+        """Build every plan, read every claim and guide. Raises ConfigError for the first thing that cannot work."""
         for study in self.selected:
             self.plan(study)
             self.check_claims(study)
+        self.guides()
 
     def check_claims(self, study: str) -> None:
         """Hold a study's claims against the measures and metrics that it declares."""

@@ -20,6 +20,7 @@ STEPS = {
     "claims": ("claims", "decide all claims of a study"),
     "notebook": ("notebook", "execute and render a study's notebook"),
     "page": ("site", "render a study's page"),
+    "guide": ("notebook", "execute and render a notebook that belongs to no study"),
     "collect": ("claims", "join the studies' claims into the ledger"),
     "index": ("site", "render the site's front page"),
 }
@@ -48,8 +49,10 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, (_, text) in STEPS.items():
         step = commands.add_parser(name, help=f"step of the DAG: {text}", description=text)
-        if name not in ("collect", "index"):
+        if name not in ("guide", "collect", "index"):
             step.add_argument("study")
+        if name == "guide":
+            step.add_argument("node", metavar="guide", help="the name of its file in workflow/notebooks/guides")
         if name in ("data", "train", "measure"):
             step.add_argument(
                 "node", help="its name in the study's yaml (with @axis=value where it is split into jobs)"

@@ -304,14 +304,13 @@ class Plan:
         )
 
     def _finished(self, step: str, name: str, *, code: Sequence[str], **rest: Any) -> Node:
-        fingerprint = digest([self.index.fingerprint(*code), *(f"{lib}={v}" for lib, v in self.versions.items())])
         node = Node(
             step=step,
             study=self.spec.study,
             name=name,
             scale=self.path_scale,
             base_seed=self.config.base_seed,
-            fingerprint=fingerprint,
+            fingerprint=code_digest(self.index, *code),
             **rest,
         )
         return keyed(node)
@@ -325,6 +324,11 @@ def keyed(node: Node) -> Node:
     from dataclasses import replace
 
     return replace(node, key=node.compute_key())
+
+
+def code_digest(index: CodeIndex, *modules: str) -> str:
+    """Hash of modules with all they import, and of the libraries that decide numbers."""
+    return digest([index.fingerprint(*modules), *(f"{lib}={v}" for lib, v in library_versions().items())])
 
 
 def templates_digest(root: Path) -> str:

@@ -36,13 +36,18 @@ def atlas_of(whole, tmp_path):
 
 def nodes(atlas):
     made = [node for study in atlas.selected for node in atlas.plan(study).nodes.values()]
-    return {f"{node.step}:{node.name}": node for node in [*made, *atlas.joint().values()]}
+    return {f"{node.step}:{node.name}": node for node in [*made, *atlas.guides().values(), *atlas.joint().values()]}
 
 
 def changed(one, other):
     """The nodes whose keys differ, or that only one has."""
     keys = [{name: node.key for name, node in nodes(atlas).items()} for atlas in (one, other)]
     return {name for name in keys[0].keys() | keys[1].keys() if keys[0].get(name) != keys[1].get(name)}
+
+
+def drawn(atlas):
+    """The nodes that random numbers of the atlas go into: all but the guides."""
+    return {name for name in nodes(atlas) if not name.startswith("guide:")}
 
 
 # ---------------------------------------------------------------- what a plan says
@@ -192,6 +197,32 @@ def test_unknown_scale_study_and_step_are_named(atlas_of):
         atlas.plan("toi")
     with pytest.raises(ConfigError, match=r"no train step is called 'lines'.*lines@rate=0.1"):
         atlas.node("train", "toy", name="lines")
+    with pytest.raises(ConfigError, match="'tuor': no such guide; did you mean 'tour'"):
+        atlas.node("guide", "", name="tuor")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [("# # A tour", "# A tour", "no heading"), ("import numpy", "import import", "tour.py, line 5: invalid syntax")],
+)
+def test_a_guide_that_cannot_be_read_is_named(atlas_of, old, new, words):
+    with pytest.raises(ConfigError, match=f"workflow/notebooks/guides/tour.py.*{words}|{words}"):
+        atlas_of(("workflow/notebooks/guides/tour.py", old, new)).check()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "from dynatlas.instruments.slope import descend",
+        "from dynatlas.instruments import slope",
+        "import dynatlas.instruments.slope",
+    ],
+)
+def test_a_guide_runs_again_when_what_it_imports_changes_however_it_imports_it(atlas_of, line):
+    guide = ("workflow/notebooks/guides/tour.py", "import numpy as np", f"import numpy as np\n{line}")
+    instrument = ("src/dynatlas/instruments/slope.py", "for _ in range(steps)", "for _ in range(0, steps)")
+    before = atlas_of(guide).guides()["tour"]
+    assert atlas_of(guide, instrument).guides()["tour"].key != before.key
 
 
 # ---------------------------------------------------------------- keys
@@ -238,8 +269,9 @@ def test_unknown_scale_study_and_step_are_named(atlas_of):
             "src/dynatlas/instruments/fit_error.py",
             ".mean(axis=1)",
             ".mean(axis=-1)",
-            {"measure:error", "measure:bias"} | DOWN,
+            {"measure:error", "measure:bias", "guide:tour"} | DOWN,
         ),
+        ("workflow/notebooks/guides/tour.py", "np.ones(1)", "np.zeros(1)", {"guide:tour", "index:index"}),
         (
             "src/dynatlas/instruments/slope.py",
             "for _ in range(steps)",
@@ -250,15 +282,15 @@ def test_unknown_scale_study_and_step_are_named(atlas_of):
             "src/dynatlas/site/templates/base.html",
             "<html",
             "<html data-a",
-            {"notebook:notebook", "page:page", "index:index"},
+            {"notebook:notebook", "page:page", "guide:tour", "index:index"},
         ),
     ],
 )
 def test_an_edit_changes_the_keys_of_what_follows_and_no_others(atlas_of, file, old, new, affected):
     before = atlas_of()
-    names = set(nodes(before))
+    everything = drawn(before)
     found = changed(before, atlas_of((file, old, new)))
-    assert found == (names if affected == {"*"} else affected)
+    assert found == (everything if affected == {"*"} else affected)
 
 
 def test_the_same_declarations_give_the_same_keys(atlas_of):
@@ -268,8 +300,8 @@ def test_the_same_declarations_give_the_same_keys(atlas_of):
 
 def test_what_changes_every_draw_changes_every_key(atlas_of):
     before = atlas_of()
-    assert changed(before, atlas_of(base_seed=1)) == set(nodes(before))
-    assert changed(before, atlas_of(seeds=9)) == set(nodes(before))
+    assert changed(before, atlas_of(base_seed=1)) == drawn(before)
+    assert changed(before, atlas_of(seeds=9)) == drawn(before)
 
 
 def test_whatever_changes_a_key_is_seen_by_the_engine(atlas_of):

@@ -15,6 +15,7 @@ from dynatlas.instruments.lyapunov_summaries import (
     leading_half_mean,
     mean_exponent,
     spectrum_slope,
+    spectrum_table,
 )
 from dynatlas.instruments.lyapunov_systems import System, logistic, map_lyapunov, ode_lyapunov
 from dynatlas.models.gated import GRU, LSTM, Elman
@@ -255,6 +256,20 @@ def test_settings_that_do_not_fit_are_named(settings, message):
     net, params = network()
     with pytest.raises(ValueError, match=message):
         lyapunov_spectrum(net, params, normal(40, 2, 2), **{"burn_in": 5, **settings})
+
+
+def test_the_table_holds_means_errors_and_names_in_order():
+    net, params = network()
+    found = lyapunov_spectrum(net, params, normal(40, 3, 2), burn_in=5, k=4)
+    table = spectrum_table(found, ["a", "b"])
+    assert list(table.columns) == ["network", "order", "exponent", "standard_error"]
+    second = table[table["network"] == "b"]
+    assert second["order"].tolist() == [1, 2, 3, 4]
+    assert second["exponent"].tolist() == found.mean[1].tolist()
+    assert second["standard_error"].tolist() == found.stderr[1].tolist()
+    assert set(spectrum_table(found)["network"]) == {0, 1}
+    with pytest.raises(ValueError, match="3 names for 2 networks"):
+        spectrum_table(found, ["a", "b", "c"])
 
 
 def test_missing_information_is_asked_for():

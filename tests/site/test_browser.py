@@ -133,7 +133,7 @@ def browser(tmp_path_factory):
 @pytest.fixture(scope="module")
 def site(tmp_path_factory, ledger, links, page):
     folder = tmp_path_factory.mktemp("site mit ö")
-    _, notebook = render_notebook(NOTEBOOK, parameters={"study": "task-primitives"}, cwd=folder)
+    _, notebook = render_notebook(NOTEBOOK, name="task-primitives", parameters={"study": "task-primitives"}, cwd=folder)
     (folder / "index.html").write_text(render_index(ledger, links), encoding="utf-8")
     (folder / "task-primitives.html").write_text(render_study(page), encoding="utf-8")
     (folder / "task-primitives-notebook.html").write_bytes(notebook)

@@ -21,7 +21,9 @@ root = "."
 
 
 def render(cells, tmp_path, **keywords):
-    return render_notebook(HEAD + cells, **{"parameters": {"study": "demo"}, "cwd": tmp_path, **keywords})
+    return render_notebook(
+        HEAD + cells, **{"name": "demo", "parameters": {"study": "demo"}, "cwd": tmp_path, **keywords}
+    )
 
 
 def outputs(ipynb):
@@ -121,7 +123,13 @@ def test_a_kernel_that_dies_is_named(tmp_path):
 )
 def test_parameters_that_do_not_fit_are_refused_before_anything_runs(tmp_path, source, parameters, message):
     with pytest.raises(NotebookError, match=re.escape(message)):
-        render_notebook(source, parameters=parameters, cwd=tmp_path)
+        render_notebook(source, name="demo", parameters=parameters, cwd=tmp_path)
+
+
+def test_without_parameters_no_cell_needs_to_be_tagged(tmp_path):
+    ipynb, page = render_notebook("# %%\n40 + 2\n", name="a guide", parameters={}, cwd=tmp_path)
+    assert outputs(ipynb)[0]["data"]["text/plain"] == ["42"]
+    assert "<title>Notebook: a guide</title>" in page.decode()
 
 
 def test_read_only_home_is_enough(tmp_path, monkeypatch):

@@ -86,7 +86,7 @@ def test_in_a_notebook(root):
         '\n# %%\nresults.figure("multitask")\n'
     )
     parameters = {"study": "task-primitives", "scale": "quick"}
-    _, html = render_notebook(source, parameters=parameters, cwd=root)
+    _, html = render_notebook(source, name="task-primitives", parameters=parameters, cwd=root)
     page = html.decode()
     assert page.count('class="forest"') == 11
     assert 'alt="figure multitask"' in page

@@ -9,7 +9,7 @@ import pytest
 
 from dynatlas.claims.verdicts import VERDICTS
 from dynatlas.site.ancestry import ancestry_svg
-from dynatlas.site.content import Ancestor
+from dynatlas.site.content import Ancestor, GuideLink
 from dynatlas.site.render import MEANING, claim_views, render_index, render_study
 
 VOID = {"meta", "link", "br", "img", "input", "hr"}
@@ -94,6 +94,15 @@ def test_index_counts_agree_with_the_ledger(pages, ledger):
         assert f"{sum(row['verdict'] == verdict for row in claims)} {verdict}" in text
     assert "1 of 11 controls passed" in text
     assert "This ledger is partial: nothing here of ptd" in text
+
+
+def test_guides_are_linked_with_their_notebooks_where_there_are_any(pages, ledger, links):
+    assert "Guides" not in pages["index"]
+    html = render_index(ledger, links, guides=[GuideLink("On <your> networks", "guides/own.html")])
+    document = parsed(html)
+    assert document.faults == []
+    assert {"guides/own.html", "guides/own.ipynb"} <= {attributes.get("href") for _, attributes in document.tags}
+    assert "On <your> networks" in "".join(document.text)
 
 
 def test_every_verdict_occurs_and_is_explained(ledger, pages):

@@ -24,11 +24,14 @@ LINES = {"train:lines@rate=0.1", "train:lines@rate=0.3"}
         ),
         pytest.param(
             *("src/dynatlas/instruments/fit_error.py", ".mean(axis=1)", ".mean(axis=-1)"),
-            {"measure:error", "measure:bias", "figures_toy", *VERDICTS, *SHOWN},
+            {"measure:error", "measure:bias", "figures_toy", *VERDICTS, *SHOWN, "guide:tour"},
             id="one instrument",
         ),
         pytest.param(
             *(f"{PACKAGE}/figures.py", 'yscale="log"', 'yscale="linear"'), {"figures_toy", *SHOWN}, id="one figure"
+        ),
+        pytest.param(
+            *("workflow/notebooks/guides/tour.py", "np.ones(1)", "np.zeros(1)"), {"guide:tour", "index"}, id="one guide"
         ),
         pytest.param(*(f"{PACKAGE}/claims.yaml", "margin: 2\n", "margin: 3\n"), {*VERDICTS, *SHOWN}, id="one margin"),
         pytest.param(

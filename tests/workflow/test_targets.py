@@ -11,17 +11,18 @@ pytestmark = [pytest.mark.workflow, pytest.mark.slow]
 
 TRAINED = {"data:points", "train:lines@rate=0.1", "train:lines@rate=0.3", "train:biases"}
 MEASURED = {*TRAINED, "measure:error", "measure:bias"}
-EVERYTHING = {*MEASURED, "figures_toy", "claims", "collect", "notebook", "page", "index"}
+EVERYTHING = {*MEASURED, "figures_toy", "claims", "collect", "notebook", "page", "guide:tour", "index"}
 
 
 @pytest.mark.parametrize(
     ("target", "planned"),
     [
         ("all", EVERYTHING),
-        ("toy", EVERYTHING - {"collect", "index"}),
+        ("toy", EVERYTHING - {"collect", "guide:tour", "index"}),
         ("figures/quick/toy/errors.png", MEASURED | {"figures_toy"}),
         ("ledger", MEASURED | {"claims", "collect"}),
-        ("notebooks", MEASURED | {"figures_toy", "claims", "notebook"}),
+        ("notebooks", MEASURED | {"figures_toy", "claims", "notebook", "guide:tour"}),
+        ("results/quick/site/guides/tour.html", {"guide:tour"}),
         ("site", EVERYTHING),
         ("results/smoke/toy/runs/lines@rate=0.3.safetensors", {"data:points", "train:lines@rate=0.3"}),
     ],
@@ -32,7 +33,14 @@ def test_a_target_asks_for_what_it_needs(bare, target, planned):
 
 def test_the_whole_atlas_is_there(made):
     quick = made / "results" / "quick"
-    for path in ("ledger.json", "ledger.parquet", "toy/claims.json", "toy/notebook.html", "site/index.html"):
+    for path in (
+        "ledger.json",
+        "ledger.parquet",
+        "toy/claims.json",
+        "toy/notebook.html",
+        "site/guides/tour.html",
+        "site/index.html",
+    ):
         assert (quick / path).stat().st_size > 0
     for figure in ("errors", "biases"):
         assert (made / "figures" / "quick" / "toy" / f"{figure}.png").read_bytes().startswith(b"\x89PNG")

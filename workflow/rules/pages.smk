@@ -1,4 +1,4 @@
-# figures and verdicts -> notebook -> page -> site.
+# figures and verdicts -> notebook -> page -> site; guides, which need no study, -> site.
 
 
 rule notebook:
@@ -44,6 +44,30 @@ rule page:
         options=OPTIONS,
     shell:
         "exec dynatlas page {wildcards.study} --scale {wildcards.scale} {params.options} > {log} 2>&1"
+
+
+rule guide:
+    output:
+        report(
+            "results/{scale}/site/guides/{node}.html",
+            caption="../report/guide.rst",
+            category="Notebooks",
+            labels={"study": "{node}", "scale": "{scale}"},
+        ),
+        "results/{scale}/site/guides/{node}.ipynb",
+    log:
+        "logs/{scale}/guide-{node}.log",
+    benchmark:
+        "logs/{scale}/guide-{node}.tsv"
+    conda:
+        "../../environment.yml"
+    threads: node_threads("guide")
+    resources:
+        mem_mb=2000,
+    params:
+        node=node_params("guide"),
+    shell:
+        "exec dynatlas guide {wildcards.node} --scale {wildcards.scale} > {log} 2>&1"
 
 
 rule index:

@@ -75,7 +75,7 @@ def inspect(atlas: Atlas, scale: str) -> tuple[Counter[str], list[str]]:
     studies = [study for study in atlas.selected if scale.removesuffix("-dev") in atlas.studies[study].scales]
     nodes = [node for study in studies for node in atlas.plan(study, scale).nodes.values()]
     if studies == atlas.selected:
-        nodes += atlas.joint(scale).values()
+        nodes += [*atlas.joint(scale).values(), *atlas.guides(scale).values()]
     for node in nodes:
         for path in (Path(output) for output in node.outputs):
             state, line = _state(node, path)

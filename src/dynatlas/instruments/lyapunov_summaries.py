@@ -2,8 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor
+
+if TYPE_CHECKING:
+    import pandas
+
+    from dynatlas.instruments.lyapunov import LyapunovResult
+
+
+def spectrum_table(result: LyapunovResult, networks: Sequence[str | int] | None = None) -> pandas.DataFrame:
+    """Columns network, order, exponent, standard_error: the mean over sequences, order 1 the largest, nats per step.
+
+    `networks` are their names, by default numbers from 0. Raises ValueError for another number of names than networks.
+    """
+    import pandas as pd
+
+    count, k = result.mean.shape
+    names = range(count) if networks is None else networks
+    if len(names) != count:
+        raise ValueError(f"{len(names)} names for {count} networks")
+    return pd.DataFrame(
+        {
+            "network": [name for name in names for _ in range(k)],
+            "order": [*range(1, k + 1)] * count,
+            "exponent": result.mean.flatten().tolist(),
+            "standard_error": result.stderr.flatten().tolist(),
+        }
+    )
 
 
 def mean_exponent(jacobians: Tensor) -> Tensor:

@@ -59,6 +59,15 @@ class StudyPage:
 
 
 @dataclass(frozen=True)
+class GuideLink:
+    """A notebook that belongs to no study."""
+
+    title: str
+    href: str
+    """Its page; the notebook itself lies beside it, as .ipynb."""
+
+
+@dataclass(frozen=True)
 class StudyLink:
     """What the index says about a study besides its claims."""
 

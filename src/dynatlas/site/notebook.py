@@ -1,4 +1,4 @@
-"""A study's notebook: percent text in, executed notebook and one self-contained HTML page out, the same bytes twice."""
+"""A notebook: percent text in, executed notebook and one self-contained HTML page out, the same bytes twice."""
 
 from __future__ import annotations
 
@@ -30,12 +30,14 @@ class NotebookError(Exception):
 
 
 def render_notebook(
-    source: str, *, parameters: Mapping[str, Any], cwd: Path, timeout: float = 600
+    source: str, *, name: str, parameters: Mapping[str, Any], cwd: Path, timeout: float = 600
 ) -> tuple[bytes, bytes]:
     """Execute a notebook and render it.
 
     Args:
-        source: jupytext's percent format; one code cell is tagged `parameters` and assigns every parameter a default.
+        source: jupytext's percent format. If there are parameters, one code cell is tagged `parameters` and assigns
+            every parameter a default.
+        name: what the page and errors call it: the study's name, or the guide's.
         parameters: values that replace the defaults, of types that `repr` writes back (text, numbers, lists).
         cwd: folder in which the cells run.
         timeout: seconds that one cell may take.
@@ -44,44 +46,42 @@ def render_notebook(
         The executed notebook (.ipynb) and its page (HTML without scripts, pictures and mathematics inside).
 
     Raises:
-        NotebookError: naming study, cell, line and exception; or that the parameters do not fit.
+        NotebookError: naming notebook, cell, line and exception; or that the parameters do not fit.
     """
-    study = str(parameters.get("study", "notebook"))
     notebook = jupytext.reads(source, fmt="py:percent")
-    _set_parameters(notebook, parameters, study)
+    if parameters:
+        _set_parameters(notebook, parameters, name)
     try:
         execute(notebook, cwd=cwd, timeout=timeout)
     except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
-        raise NotebookError(_explain(notebook, error, study, timeout), _ipynb(notebook)) from error
-    return _ipynb(notebook), _page(notebook, study)
+        raise NotebookError(_explain(notebook, error, name, timeout), _ipynb(notebook)) from error
+    return _ipynb(notebook), _page(notebook, name)
 
 
-def _set_parameters(notebook: NotebookNode, parameters: Mapping[str, Any], study: str) -> None:
+def _set_parameters(notebook: NotebookNode, parameters: Mapping[str, Any], name: str) -> None:
     """Replace the cell tagged `parameters` by assignments of the given values, on top of its defaults."""
     tagged = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
     if len(tagged) != 1:
-        raise NotebookError(f'{study}: {len(tagged)} cells begin with `# %% tags=["parameters"]`; there must be one')
-    defaults = _assignments(tagged[0].source, study)
+        raise NotebookError(f'{name}: {len(tagged)} cells begin with `# %% tags=["parameters"]`; there must be one')
+    defaults = _assignments(tagged[0].source, name)
     unknown = [name for name in parameters if name not in defaults]
     if unknown:
-        raise NotebookError(f"{study}: the parameters cell assigns {', '.join(defaults)}, not {', '.join(unknown)}")
+        raise NotebookError(f"{name}: the parameters cell assigns {', '.join(defaults)}, not {', '.join(unknown)}")
     tagged[0].source = "\n".join(f"{name} = {value!r}" for name, value in {**defaults, **parameters}.items())
 
 
-def _assignments(code: str, study: str) -> dict[str, Any]:
+def _assignments(code: str, name: str) -> dict[str, Any]:
     try:
         body = ast.parse(code).body
         return {node.targets[0].id: ast.literal_eval(node.value) for node in body}  # type: ignore[attr-defined]
     except (SyntaxError, ValueError, AttributeError, IndexError):
-        raise NotebookError(
-            f"{study}: the parameters cell may only hold lines `name = literal`, got:\n{code}"
-        ) from None
+        raise NotebookError(f"{name}: the parameters cell may only hold lines `name = literal`, got:\n{code}") from None
 
 
-def _explain(notebook: NotebookNode, error: Exception, study: str, timeout: float) -> str:
+def _explain(notebook: NotebookNode, error: Exception, name: str, timeout: float) -> str:
     """One paragraph: which cell of which notebook, which line of it, and what was raised there."""
     number, cell = _last_executed(notebook)
-    where = f"the notebook of {study}, cell {number} of {len(notebook.cells)}"
+    where = f"the notebook of {name}, cell {number} of {len(notebook.cells)}"
     if isinstance(error, CellTimeoutError):
         return f"{where} took longer than {timeout:g} s"
     if not isinstance(error, CellExecutionError):
@@ -104,7 +104,7 @@ def _ipynb(notebook: NotebookNode) -> bytes:
     return (nbformat.writes(notebook, version=4) + "\n").encode()
 
 
-def _page(notebook: NotebookNode, study: str) -> bytes:
+def _page(notebook: NotebookNode, name: str) -> bytes:
     exporter = HTMLExporter(
         template_name="basic",
         filters={"markdown2html": render_markdown},
@@ -117,4 +117,4 @@ def _page(notebook: NotebookNode, study: str) -> bytes:
         embed_images=True,
     )
     body, _ = exporter.from_notebook_node(notebook)
-    return render_template("notebook.html", study=study, body=body).encode()
+    return render_template("notebook.html", title=name, body=body).encode()

@@ -10,7 +10,7 @@ from typing import Any
 from dynatlas.claims.ledger import summarise
 from dynatlas.claims.verdicts import VERDICTS
 from dynatlas.site.ancestry import ancestry_svg
-from dynatlas.site.content import StudyLink, StudyPage, shown_width
+from dynatlas.site.content import GuideLink, StudyLink, StudyPage, shown_width
 from dynatlas.site.forest import forest_svg, interval_text, number
 from dynatlas.site.markdown import render_markdown
 from dynatlas.site.pages import render_template
@@ -28,12 +28,13 @@ MEANING = {
 }
 
 
-def render_index(ledger: Mapping[str, Any], studies: Sequence[StudyLink]) -> str:
+def render_index(ledger: Mapping[str, Any], studies: Sequence[StudyLink], *, guides: Sequence[GuideLink] = ()) -> str:
     """The ledger as a forest plot over all studies.
 
     Args:
         ledger: content of ledger.json (`rows`, `provenance`, `sha256`).
         studies: in the order in which they are shown; a study without a row is listed too.
+        guides: what is not about a study, in the order in which it is shown.
     """
     rows = ledger["rows"]
     missing = ledger["provenance"].get("settings", {}).get("missing", [])
@@ -41,6 +42,7 @@ def render_index(ledger: Mapping[str, Any], studies: Sequence[StudyLink]) -> str
         "index.html",
         summary=summarise(rows, [*(link.study for link in studies), *missing]),
         links=[{"link": link, "tally": _tally(_of_study(rows, link.study))} for link in studies],
+        guides=guides,
         claims=claim_views(rows),
         scale=rows[0]["scale"] if rows else ledger["provenance"].get("scale", ""),
         verdicts=MEANING,

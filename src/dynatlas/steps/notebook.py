@@ -1,4 +1,4 @@
-"""The notebook step: execute a study's narrative against its tables, figures and verdicts, and render it."""
+"""The notebook step (a study's narrative, against its tables, figures and verdicts) and the guide step (no study)."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from dynatlas.site.notebook import NotebookError, render_notebook
 def run_node(node: Node) -> None:
     """Write the executed notebook and its page; a failing one leaves what it had beside the log.
 
-    Raises ArtefactError naming study, cell and line where a cell fails, or the input that is damaged.
+    Raises ArtefactError naming notebook, cell and line where a cell fails, or the input that is damaged.
     """
     for nodes in node.needs.values():
         for part in nodes:
             artefacts.check_key(Path(part.outputs[0]), artefacts.provenance_of(Path(part.outputs[0])), part.key)
     source = (ROOT / str(node.settings["file"])).read_text(encoding="utf-8")
-    parameters = {"study": node.study, "scale": node.scale, "root": "."}
+    parameters = {"study": node.study, "scale": node.scale, "root": "."} if node.study else {}
     try:
-        notebook, page = render_notebook(source, parameters=parameters, cwd=Path.cwd())
+        notebook, page = render_notebook(source, name=node.study or node.name, parameters=parameters, cwd=Path.cwd())
     except NotebookError as error:
-        partial = Path("logs", node.scale, node.study, "notebook-partial.ipynb")
+        partial = Path("logs", node.scale, node.study, f"{node.name}-partial.ipynb")
         artefacts.write_bytes(partial, error.partial)
         raise artefacts.ArtefactError(f"{error}; what was executed is kept in {partial}") from error
     artefacts.write_bytes(Path(node.outputs[0]), page)

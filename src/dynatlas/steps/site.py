@@ -6,7 +6,7 @@ from pathlib import Path
 
 from dynatlas import artefacts
 from dynatlas.nodes import ROOT, Node
-from dynatlas.site.content import Ancestor, FigureEntry, StudyLink, StudyPage
+from dynatlas.site.content import Ancestor, FigureEntry, GuideLink, StudyLink, StudyPage
 from dynatlas.site.render import render_index, render_study
 
 
@@ -15,7 +15,8 @@ def run_node(node: Node) -> None:
     if node.step == "index":
         links = [StudyLink(study, title, f"{study}.html") for study, title in node.settings["papers"].items()]
         (ledger,) = node.needs["ledger"]
-        front = render_index(artefacts.read_json(Path(ledger.outputs[0]), key=ledger.key), links)
+        guides = [GuideLink(title, f"guides/{name}.html") for name, title in node.settings["guides"].items()]
+        front = render_index(artefacts.read_json(Path(ledger.outputs[0]), key=ledger.key), links, guides=guides)
         artefacts.write_bytes(Path(node.outputs[0]), front.encode())
     else:
         page, notebook = (Path(path) for path in node.outputs)
