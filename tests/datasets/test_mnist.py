@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from dynatlas.datasets.mnist import IMAGE_SETS, File, ImageSet, parse_idx, read_images
+from dynatlas.datasets.mnist import IMAGE_SETS, ImageSet, parse_idx, read_images
+from dynatlas.datasets.published import File
 
 CODES = {"u1": 0x08, "i1": 0x09, ">i2": 0x0B, ">i4": 0x0C, ">f4": 0x0D, ">f8": 0x0E}
 

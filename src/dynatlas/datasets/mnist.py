@@ -6,7 +6,6 @@ The files are never fetched from here: they lie where the user put them, `folder
 from __future__ import annotations
 
 import gzip
-import hashlib
 import math
 import zlib
 from dataclasses import dataclass
@@ -17,19 +16,10 @@ import numpy as np
 import torch
 
 from dynatlas.datasets.labelled import Labelled
+from dynatlas.datasets.published import File, read_published
 from dynatlas.names import named
 
 Part = Literal["train", "test"]
-
-
-@dataclass(frozen=True)
-class File:
-    """A file as it was published."""
-
-    name: str
-    size: int
-    """Bytes."""
-    sha256: str
 
 
 @dataclass(frozen=True)
@@ -94,8 +84,9 @@ def read_images(
     """
     chosen = named(IMAGE_SETS if sets is None else sets, name, "image set")
     images, labels = (
-        parse_idx(_checked(folder / name / file.name, file, chosen), origin=folder / name / file.name)
+        parse_idx(read_published(path, file, title=chosen.title, source=chosen.source), origin=path)
         for file in named(chosen.files, part, "part")
+        for path in [folder / name / file.name]
     )
     if images.ndim != 3 or labels.ndim != 1 or len(images) != len(labels) or images.dtype != np.uint8:
         raise ValueError(f"{folder / name}: {part} has images {images.shape} and labels {labels.shape}")
@@ -124,20 +115,3 @@ def parse_idx(raw: bytes, *, origin: Path | str = "bytes") -> np.ndarray:
         wanted = start + math.prod(shape) * kind.itemsize
         raise ValueError(f"{origin}: {len(raw)} bytes, but an array of shape {shape} needs {wanted}")
     return np.frombuffer(raw, kind, offset=start).reshape(shape).astype(kind.newbyteorder("="))
-
-
-def _checked(path: Path, file: File, of: ImageSet) -> bytes:
-    """The bytes of a file that is the published one."""
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"{of.title}: {file.name} is missing; put it at {path} ({file.size} bytes, SHA-256 {file.sha256}, from "
-            f"{of.source}). Scales quick and standard use the digits that ship with dynatlas and need no file."
-        )
-    raw = path.read_bytes()
-    found = hashlib.sha256(raw).hexdigest()
-    if len(raw) != file.size or found != file.sha256:
-        raise ValueError(
-            f"{path}: {len(raw)} bytes with SHA-256 {found}; wanted are {file.size} bytes with {file.sha256}. "
-            f"Remove it and get it again from {of.source}"
-        )
-    return raw
