@@ -153,6 +153,7 @@ class FigureSpec(Strict):
     needs: list[str] = Field(min_length=1, description="names of measures; each table arrives as a keyword")
     title: str
     caption: str
+    scales: list[Scale] = Field(default=list(SCALES), description="scales at which this figure is drawn")
 
 
 class StudySpec(Strict):

@@ -73,6 +73,11 @@ class Plan:
         """The nodes that a declared entry (of data, runs or measures) was split into by its `jobs:` axes."""
         return self._parts[entry]
 
+    @property
+    def figures(self) -> dict[str, FigureSpec]:
+        """The figures that are drawn at this scale, by name."""
+        return {name: spec for name, spec in self.spec.figures.items() if self.scale in spec.scales}
+
     # ------------------------------------------------------------ building
 
     def _build(self) -> None:
@@ -222,7 +227,7 @@ class Plan:
             )
 
     def _figures_node(self) -> Node:
-        drawn = self.spec.figures
+        drawn = self.figures
         calls = {name: self._figure(name, spec) for name, spec in drawn.items()}
         tables = sorted({need for spec in drawn.values() for need in spec.needs})
         folder = f"figures/{self.path_scale}/{self.spec.study}"
@@ -289,7 +294,7 @@ class Plan:
             "readme": {"file": str(readme.relative_to(self.root)), "digest": file_digest(readme)},
             "libraries": self.versions,
             "paper": self.spec.paper.model_dump(),
-            "figures": {name: [spec.title, spec.caption] for name, spec in self.spec.figures.items()},
+            "figures": {name: [spec.title, spec.caption] for name, spec in self.figures.items()},
             "templates": templates_digest(self.root),
         }
         return self._finished(

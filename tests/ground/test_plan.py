@@ -53,6 +53,14 @@ def drawn(atlas):
 # ---------------------------------------------------------------- what a plan says
 
 
+def test_a_figure_of_other_scales_is_left_out(atlas_of):
+    """Its pictures, its arguments and its place on the page."""
+    plan = atlas_of((STUDY, "biases: {call: draw_biases,", "biases: {scales: [smoke], call: draw_biases,")).plan("toy")
+    assert set(plan.node("figures", "figures").settings["figures"]) == {"errors"}
+    assert not any("biases" in path for path in plan.node("figures", "figures").outputs)
+    assert set(plan.node("page", "page").settings["figures"]) == {"errors"}
+
+
 def test_paths_arguments_and_needs_of_the_toy(atlas_of):
     atlas = atlas_of()
     atlas.check()

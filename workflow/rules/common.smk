@@ -95,6 +95,8 @@ def figure_outputs(study):
     """The manifest and the pictures of a study; the PNGs go into the report with title and caption."""
     outputs = [f"results/{{scale}}/{study}/figures.json"]
     for name, figure in ATLAS.studies[study].figures.items():
+        if ATLAS.config.scale not in figure.scales:
+            continue
         stem = f"figures/{{scale}}/{study}/{name}"
         labels = {"figure": name, "title": figure.title, "scale": "{scale}"}
         shown = report(

@@ -23,7 +23,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _size(plan: Plan) -> str:
     jobs = sum(len(plan.step(step)) for step in ("data", "train", "measure"))
-    return f"{jobs:3} jobs  {len(plan.spec.figures):2} figures"
+    return f"{jobs:3} jobs  {len(plan.figures):2} figures"
 
 
 def _made(plan: Plan) -> str:
