@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from dynatlas.jobs import Job
+from dynatlas.instruments.dimension import participation_ratio
+from dynatlas.jobs import Job, Run
+from dynatlas.studies.dimensionality.images import as_images, image_network
 from dynatlas.studies.dimensionality.losses import (
     FullBatch,
     MiniBatch,
@@ -15,9 +17,10 @@ from dynatlas.studies.dimensionality.losses import (
     noise_penalty,
     penalty_bound,
 )
-from dynatlas.studies.dimensionality.measure import accuracy, average_excess, decodability, summary
+from dynatlas.studies.dimensionality.measure import average_excess, decodability, measure_images
 from dynatlas.studies.dimensionality.problems import RELEVANT, Problem, problem_named
-from dynatlas.studies.dimensionality.train import Recipe, learn, network, train_noise
+from dynatlas.studies.dimensionality.profiles import accuracy, summary
+from dynatlas.studies.dimensionality.train import Recipe, learn, network, train_images, train_noise
 
 JOB = Job(study="test", seeds=[0, 1])
 
@@ -146,6 +149,49 @@ def test_problems_are_standardised_and_cut_without_overlap(name, sizes, classes)
     if problem.latents:
         z = problem.latents.test.x
         assert torch.equal(2 * (z[:, 0] > 0).long() + (z[:, :RELEVANT].prod(1) > 0).long(), test.y)
+
+
+def test_images_keep_their_pixels():
+    problem = problem_named("digits")
+    pictures = as_images(problem, problem.data.test.x[:5])
+    assert pictures.shape == (5, 1, 8, 8)
+    assert torch.equal(pictures.flatten(1), problem.data.test.x[:5])
+    with pytest.raises(ValueError, match="need images"):
+        image_network(problem_named("manifold"), {"channels": [2]})
+
+
+def test_the_ensemble_of_convolutional_networks_learns_as_one_network_does():
+    sizes = {"residual": {"widths": [3], "blocks": 1}}
+    found = train_images(JOB, data="digits", network="residual", sizes=sizes, batch=6, steps=1, learning_rate=0.1)
+    problem = problem_named("digits")
+    for place, generator in enumerate(JOB.generators("batches")):
+        model = image_network(problem, sizes["residual"])()
+        model.load_state_dict(states(found, "untrained", place))
+        index = torch.randint(1000, (6,), generator=generator)
+        logits = model(as_images(problem, problem.data.train.x[index]))
+        torch.nn.functional.cross_entropy(logits, problem.data.train.y[index]).backward()
+        for name, tensor in model.named_parameters():
+            torch.testing.assert_close(found[f"trained.{name}"][place], (tensor - 0.1 * tensor.grad).detach())
+
+
+def states(found, end, place):
+    return {key.removeprefix(f"{end}."): value[place] for key, value in found.items() if key.startswith(end)}
+
+
+def test_profiles_of_images_are_those_of_each_network():
+    sizes = {"plain": {"channels": [3, 4]}}
+    settings = {"data": "digits", "network": "plain", "sizes": sizes, "batch": 6}
+    arrays = train_images(JOB, **settings, steps=1, learning_rate=0.1)
+    table = measure_images(JOB, images=[Run(arrays, seeds=JOB.seeds, settings=settings)])
+    problem = problem_named("digits")
+    model = image_network(problem, sizes["plain"])()
+    model.load_state_dict(states(arrays, "trained", 1))
+    with torch.no_grad():
+        hidden = model.layers(as_images(problem, problem.data.test.x))[1].flatten(1)
+    own = table[(table.seed == 1) & (table.arm == "trained")].set_index(["layer", "metric"])["value"]
+    assert own[2, "participation_ratio"] == pytest.approx(float(participation_ratio(hidden)))
+    assert own[-1, "last_participation_ratio"] == own[2, "participation_ratio"]
+    assert set(table.layer) == {-1, 0, 1, 2, 3}
 
 
 def test_unknown_data_are_answered_with_the_nearest_name():

@@ -32,7 +32,7 @@ TITLES = {
     "participation_ratio": "participation ratio",
     "local_participation_ratio": "local participation ratio",
 }
-DATA = {"digits": "digits", "manifold": "synthetic", "fashion_mnist": "FashionMNIST"}
+DATA = {"digits": "digits", "manifold": "synthetic", "fashion_mnist": "FashionMNIST", "cifar10": "CIFAR-10"}
 
 
 def _rows(table: DataFrame, **wanted: object) -> DataFrame:
@@ -79,6 +79,26 @@ def draw_profiles(*, layers: DataFrame) -> Figure:
                 seed_band(axes, lines, x="layer", style=ARMS[str(arm)])
             _name_layers(axes, own)
             axes.set_title(f"{DATA[data]}, {TITLES[metric]}")
+    figure.supylabel("dimension", fontsize=8)
+    arm_legend(figure, shown)
+    letter_panels(panels)
+    return figure
+
+
+@house_style()
+def draw_images(*, image_layers: DataFrame) -> Figure:
+    """F1 for images: dimension along plain and residual convolutional networks, trained and untrained."""
+    rows = _rows(image_layers, batch=image_layers["batch"].min())
+    cases = rows[["data", "network"]].drop_duplicates().to_numpy().tolist()
+    figure, panels = new_panels(len(cases), 2, width=2, height=2.3 * len(cases) + 0.4)
+    shown = {arm: ARMS[arm] for arm in ("trained", "untrained")}
+    for row, (data, network) in zip(panels, cases, strict=True):
+        for axes, metric in zip(row, ("mle", "participation_ratio"), strict=True):
+            own = _rows(rows, data=data, network=network, metric=metric)
+            for arm, style in shown.items():
+                seed_band(axes, _rows(own, arm=arm), x="layer", style=style)
+            _name_layers(axes, own)
+            axes.set_title(f"{DATA[data]}, {network}, {TITLES[metric]}")
     figure.supylabel("dimension", fontsize=8)
     arm_legend(figure, shown)
     letter_panels(panels)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from math import inf
 from typing import Any
 
@@ -16,29 +16,28 @@ from dynatlas.instruments.curvature import Estimate, gauss_newton_trace, hessian
 from dynatlas.instruments.dimension import participation_ratio
 from dynatlas.instruments.dimension_profile import measure_dimension
 from dynatlas.jobs import Job, Run
+from dynatlas.models.convnet import ConvNet, ResNet
 from dynatlas.models.mlp import PopulationMLP
 from dynatlas.models.weight_noise import WeightNoise
 from dynatlas.optim.ridge import ridge_readout
+from dynatlas.studies.dimensionality.images import as_images, image_network
 from dynatlas.studies.dimensionality.losses import FullBatch, cross_entropy, noise_excess, noise_penalty, penalty_bound
 from dynatlas.studies.dimensionality.problems import RELEVANT, Problem, on_cpu, problem_named
+from dynatlas.studies.dimensionality.profiles import (
+    ESTIMATORS,
+    WHOLE,
+    Values,
+    accuracy,
+    layer_rows,
+    layers_of,
+    mlp_of,
+    network_at,
+    profile_rows,
+    rows,
+)
 
-ESTIMATORS = ("mle", "twonn", "participation_ratio")
 PENALTY = 1e-4
 """Of the ridge readouts of latent variables, as a fraction of the examples: .1 / 1000."""
-CHECKED = 5000
-"""Of a large set so many training examples are enough to tell how well it was fitted."""
-WHOLE = -1
-"""In the column `layer`: of the whole network."""
-Values = Mapping[str, Tensor]
-
-
-def rows(values: Values, seeds: Sequence[int], **where: Any) -> pd.DataFrame:
-    """One row a seed and metric, of metric -> (seed,)."""
-    frames = [
-        pd.DataFrame({"seed": list(seeds), **where, "metric": name, "value": value.double().tolist()})
-        for name, value in values.items()
-    ]
-    return pd.concat(frames, ignore_index=True)
 
 
 def _streams(job: Job, purpose: str) -> list[torch.Generator]:
@@ -86,64 +85,6 @@ def measure_profiles(job: Job, *, profiles: list[Run], course: list[str]) -> pd.
             if arm == "trained":
                 frames += course_rows(job, problem, model, run, course, data=data, arm=arm)
     return pd.concat(frames, ignore_index=True)
-
-
-def network_at(run: Run, name: str, *place: int) -> Params:
-    """The tensors of `name`, at one place of their leading axes."""
-    return {
-        key.removeprefix(f"{name}."): value[place]
-        for key, value in run.items()
-        if key.startswith((f"{name}.w", f"{name}.b"))
-    }
-
-
-def mlp_of(run: Run, name: str, activation: str = "relu") -> PopulationMLP:
-    """The model whose weights a run holds under `name`."""
-    weights = [run[f"{name}.w{layer}"] for layer in range(1, run.settings["depth"] + 2)]
-    return PopulationMLP((weights[0].shape[-2], *(w.shape[-1] for w in weights)), activation)
-
-
-def layers_of(model: PopulationMLP, params: Params, x: Tensor) -> list[Tensor]:
-    """Inputs, hidden layers and logits, (seed, example, unit) each."""
-    seeds = params["w1"].shape[0]
-    return [x.expand(seeds, *x.shape), *model.activations(params, x)]
-
-
-def layer_rows(
-    job: Job, problem: Problem, model: PopulationMLP, params: Params, *, learned: Tensor | None = None, **where: Any
-) -> list[pd.DataFrame]:
-    """Dimension of every layer on held-out inputs, the summaries of this profile, and accuracies.
-
-    `train_accuracy` is that on the labels that were learned, (seed, example) of the first examples where not the true.
-    """
-    clouds = layers_of(model, params, problem.data.test.x)
-    # all seeds see the same inputs
-    found = [measure_dimension(clouds[0][:1], ESTIMATORS, dropped=True)]
-    found = [{name: value.expand(len(job.seeds)) for name, value in found[0].items()}]
-    found += [measure_dimension(cloud, ESTIMATORS, dropped=True) for cloud in clouds[1:]]
-    frames = [rows(values, job.seeds, layer=layer, **where) for layer, values in enumerate(found)]
-    whole = {key: value for name in ESTIMATORS for key, value in summary(name, [one[name] for one in found]).items()}
-    whole["test_accuracy"] = accuracy(clouds[-1], problem.data.test.y)
-    learned = problem.data.train.y[:CHECKED] if learned is None else learned
-    whole["train_accuracy"] = accuracy(model.logits(params, problem.data.train.x[: learned.shape[-1]]), learned)
-    return [*frames, rows(whole, job.seeds, layer=WHOLE, **where)]
-
-
-def summary(name: str, profile: Sequence[Tensor]) -> dict[str, Tensor]:
-    """Of the dimensions (seed,) of inputs, hidden layers and logits: what phases of expansion and compression leave.
-
-    `last_` of the last hidden layer; `expansion_` from the inputs to the largest hidden layer; `compression_` from
-    there to the last hidden one.
-    """
-    hidden = torch.stack(list(profile[1:-1]))
-    peak, last = hidden.amax(dim=0), hidden[-1]
-    found = {"last": last, "expansion": peak - profile[0], "compression": peak - last}
-    return {f"{key}_{name}": value for key, value in found.items()}
-
-
-def accuracy(logits: Tensor, y: Tensor) -> Tensor:
-    """Share of right answers: (member, example, class), (example,) or (member, example) -> (member,)."""
-    return (logits.argmax(dim=-1) == y).double().mean(dim=-1)
 
 
 def selection_rows(
@@ -226,6 +167,45 @@ def measure_sizes(job: Job, *, sizes: Run) -> pd.DataFrame:
         learned, where = problem.data.train.y[:size], {"data": data, "examples": size}
         frames += layer_rows(job, problem, mlp_of(sizes, f"size {size}"), params, learned=learned, **where)
     return pd.concat(frames, ignore_index=True)
+
+
+def measure_images(job: Job, *, images: list[Run]) -> pd.DataFrame:
+    """Profiles and summaries of convolutional networks, before and after training; layers are flattened.
+
+    One network at a time, since at full size the activations of one fill the memory. Accuracy on training examples is
+    that on as many as are held out.
+    """
+    frames = []
+    for run in images:
+        problem = problem_named(run.settings["data"])
+        model = image_network(problem, run.settings["sizes"][run.settings["network"]])()
+        where = {key: run.settings[key] for key in ("data", "network", "batch")}
+        for end in ("untrained", "trained"):
+            states = {key.removeprefix(f"{end}."): value for key, value in run.items() if key.startswith(f"{end}.")}
+            found = []
+            for place in range(len(job.seeds)):
+                model.load_state_dict({name: value[place] for name, value in states.items()})
+                found.append(image_layers(model, problem))
+            *profile, fitted = (_over_seeds(layer) for layer in zip(*found, strict=True))
+            frames += profile_rows(job, problem, profile, fitted, **where, arm=end)
+    return pd.concat(frames, ignore_index=True)
+
+
+@torch.no_grad()
+def image_layers(model: ConvNet | ResNet, problem: Problem) -> list[Values]:
+    """Dimensions () of each layer of one network on held-out images; last, its accuracies."""
+    train, test = problem.data.train[: len(problem.data.test)], problem.data.test
+    layers = model.layers(as_images(problem, test.x))
+    fitted = {
+        "test_accuracy": accuracy(layers[-1], test.y),
+        "train_accuracy": accuracy(model(as_images(problem, train.x)), train.y),
+    }
+    return [*(measure_dimension(layer.flatten(1), ESTIMATORS, dropped=True) for layer in layers), fitted]
+
+
+def _over_seeds(values: Sequence[Values]) -> dict[str, Tensor]:
+    """One value a metric, seed by seed -> (seed,)."""
+    return {name: torch.stack([one[name] for one in values]) for name in values[0]}
 
 
 def measure_linear(job: Job, *, linear: Run) -> pd.DataFrame:

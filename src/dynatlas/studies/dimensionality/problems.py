@@ -10,6 +10,7 @@ import torch
 from torch import Generator, Tensor
 
 from dynatlas.config import nearest
+from dynatlas.datasets.cifar import read_cifar
 from dynatlas.datasets.digits import digits
 from dynatlas.datasets.labelled import Labelled, Split, split
 from dynatlas.datasets.manifolds import latent_manifold
@@ -17,6 +18,8 @@ from dynatlas.datasets.mnist import read_images
 
 RELEVANT = 2
 """The first latent variables of the manifold decide the label, the others are nuisance."""
+
+FILES = ("mnist", "fashion_mnist", "kmnist", "cifar10")
 
 HELD_OUT = 2000
 """Of a large set so many test images are used: dimensions are compared at equal numbers of points."""
@@ -30,30 +33,37 @@ class Problem:
     classes: int
     latents: Split | None = None
     """The latent variables z (example, latent) in the place of x, where they are known."""
+    shape: tuple[int, int, int] | None = None
+    """(channel, row, column) of one input, where inputs are images."""
 
     def to(self, device: str) -> Problem:
         """The same on another device."""
-        return Problem(_moved(self.data, device), self.classes, self.latents and _moved(self.latents, device))
+        return Problem(
+            _moved(self.data, device), self.classes, self.latents and _moved(self.latents, device), self.shape
+        )
 
 
 def problem_named(name: str, *, folder: str = "downloads") -> Problem:
-    """`digits`, `manifold`, or `fashion_mnist` and its like, read from `folder`; ValueError for any other.
+    """`digits`, `manifold`, or a large set of images read from `folder` (`FILES`); ValueError for any other.
 
     Inputs are standardised globally: mean 0 and standard deviation 1 over all entries of all examples.
     """
     if name == "digits":
         images = digits()
-        return Problem(split(Labelled(_standardised(images.x.flatten(1)), images.y), 1000, seed=1), classes=10)
+        flat = Labelled(_standardised(images.x.flatten(1)), images.y)
+        return Problem(split(flat, 1000, seed=1), classes=10, shape=(1, 8, 8))
     if name == "manifold":
         cloud = latent_manifold()
         points, latents = Labelled(cloud.x.float(), cloud.y), Labelled(cloud.z.float(), cloud.y)
         return Problem(_cut(points, 1000), classes=4, latents=_cut(latents, 1000))
-    if name in ("mnist", "fashion_mnist", "kmnist"):
-        train, test = (read_images(name, part, folder=Path(folder)) for part in ("train", "test"))
+    if name in FILES:
+        read = read_cifar if name == "cifar10" else read_images
+        train, test = (read(name, part, folder=Path(folder)) for part in ("train", "test"))
         test = test[:HELD_OUT]
+        shape = (train.x.shape[1] if train.x.dim() == 4 else 1, *train.x.shape[-2:])
         both = _standardised(torch.cat([train.x, test.x]).flatten(1))
-        return Problem(_cut(Labelled(both, torch.cat([train.y, test.y])), len(train)), classes=10)
-    known = ("digits", "manifold", "mnist", "fashion_mnist", "kmnist")
+        return Problem(_cut(Labelled(both, torch.cat([train.y, test.y])), len(train)), classes=10, shape=shape)
+    known = ("digits", "manifold", *FILES)
     raise ValueError(f"data: {name!r}: allowed is one of {', '.join(known)}{nearest(name, known)}")
 
 

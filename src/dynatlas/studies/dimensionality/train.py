@@ -8,19 +8,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Generator, Tensor
 
 from dynatlas.datasets.labels import relabel_uniform
 from dynatlas.ensemble.fit import Fitted, fit
+from dynatlas.ensemble.modules import ModuleEnsemble
 from dynatlas.ensemble.optimisers import SGD
 from dynatlas.ensemble.parameters import Params
 from dynatlas.ensemble.schedules import AtSteps, Every
 from dynatlas.ensemble.watch import Watch
 from dynatlas.jobs import Job
+from dynatlas.models.convnet import initialised
 from dynatlas.models.mlp import PopulationMLP
 from dynatlas.models.weight_noise import WeightNoise
+from dynatlas.studies.dimensionality.images import as_images, image_network
 from dynatlas.studies.dimensionality.losses import FullBatch, MiniBatch, cross_entropy, linear_data
 from dynatlas.studies.dimensionality.problems import Problem, on_cpu, problem_named
 
@@ -156,6 +160,33 @@ def learn(job: Job, problem: Problem, model: PopulationMLP, recipe: Recipe, labe
         job=job,
         name=name,
     )
+
+
+def train_images(
+    job: Job, *, data: str, network: str, sizes: dict[str, dict[str, Any]], batch: int, steps: int,
+    learning_rate: float,
+) -> Arrays:  # fmt: skip
+    """Convolutional networks, `network` of `sizes`, by plain SGD on images.
+
+    Returns `untrained.<tensor>` and `trained.<tensor>` (seed, ...) under the names of the module's own tensors.
+    """
+    problem = problem_named(data).to(job.device)
+    build = image_network(problem, sizes[network])
+    ensemble = ModuleEnsemble([initialised(build, g) for g in job.generators("initialisation")])
+    batches = job.generators("batches")
+    train = problem.data.train
+
+    def loss(params: Params, step: int) -> Tensor:
+        index = torch.stack([torch.randint(len(train), (batch,), generator=g, device=g.device) for g in batches])
+        return cross_entropy(ensemble(params, as_images(problem, train.x[index]), shared=False), train.y[index])
+
+    optimiser = SGD(lr=learning_rate)
+    start = ensemble.parameters
+    fitted = fit(
+        loss, start, steps=steps, optimiser=optimiser, log_at=Every(100), streams=batches, job=job, name=network
+    )
+    ends = {"untrained": start, "trained": fitted.parameters}
+    return {f"{end}.{name}": tensor for end, params in ends.items() for name, tensor in params.items()}
 
 
 def train_linear(
