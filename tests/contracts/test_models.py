@@ -1,4 +1,7 @@
-"""What every model of the wing must keep: members do not meet, time does not run backwards, state survives."""
+"""What every model of the wing must keep: members do not meet, time does not run backwards, state survives.
+
+Each test runs on the models that can do what it is about; the registry says which those are.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ import torch
 
 from dynatlas.ensemble.parameters import select_members
 from dynatlas.models.noise import StepNoise
-from dynatlas.models.registry import MODELS
+from dynatlas.models.registry import MODELS, RATE, RECURRENT, STACKED
 
 MEMBERS, STEPS, TRIALS = 4, 9, 5
 
@@ -16,105 +19,187 @@ def streams(count: int = MEMBERS) -> list[torch.Generator]:
     return [torch.Generator().manual_seed(seed) for seed in range(count)]
 
 
-def inputs(model: object) -> torch.Tensor:
-    return torch.randn(MEMBERS, STEPS, TRIALS, model.n_in, generator=streams(1)[0], dtype=torch.float64)
+def normal(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+class Case:
+    """A registered model with parameters, none of them 0, and inputs."""
+
+    def __init__(self, entry):
+        self.entry, self.model = entry, entry.make()
+        drawn = self.model.initialise(streams(), dtype=torch.float64)
+        self.params = {name: tensor + 0.1 * normal(*tensor.shape, seed=7) for name, tensor in drawn.items()}
+        self.x = normal(MEMBERS, STEPS, TRIALS, entry.n_in)
+
+    def run(self, params, x):
+        return self.entry.run(self.model, params, x)
 
 
 @pytest.fixture(params=MODELS)
-def model(request):
-    return MODELS[request.param]()
+def any_case(request):
+    return Case(MODELS[request.param])
 
 
-@pytest.fixture
-def params(model):
-    return model.initialise(streams(), dtype=torch.float64)
+@pytest.fixture(params=RECURRENT)
+def recurrent(request):
+    return Case(RECURRENT[request.param])
 
 
-def test_states_have_the_stated_shape_and_type(model, params):
-    states = model.rollout(params, inputs(model))
-    assert states.shape == (MEMBERS, STEPS, TRIALS, model.units)
-    assert states.dtype == torch.float64
-    assert states.isfinite().all()
-    assert states.std() > 0.01
+@pytest.fixture(params=STACKED)
+def stacked(request):
+    return Case(STACKED[request.param])
 
 
-def test_together_equals_one_network_at_a_time(model, params):
-    x = inputs(model)
-    noise = StepNoise(streams(), 0.1)
-    together = model.rollout(params, x, noise=noise)
+@pytest.fixture(params=RATE)
+def rate(request):
+    return Case(RATE[request.param])
+
+
+# ---------------------------------------------------------------- all models
+
+
+def test_outputs_have_the_stated_shape_and_type(any_case):
+    for dtype in (torch.float64, torch.float32):
+        params = {name: tensor.to(dtype) for name, tensor in any_case.params.items()}
+        outputs = any_case.run(params, any_case.x.to(dtype))
+        assert outputs.shape == (MEMBERS, STEPS, TRIALS, any_case.entry.outputs)
+        assert outputs.dtype == dtype
+        assert outputs.isfinite().all()
+        assert outputs.std() > 0.01
+
+
+def test_together_equals_one_network_at_a_time(any_case):
+    together = any_case.run(any_case.params, any_case.x)
     for member in range(MEMBERS):
-        one = select_members(params, [member])
-        alone = model.rollout(one, x[member], noise=StepNoise(streams()[member : member + 1], 0.1))
+        alone = any_case.run(select_members(any_case.params, [member]), any_case.x[member : member + 1])
         torch.testing.assert_close(together[member], alone[0], rtol=0, atol=1e-10)
 
 
-def test_gradients_together_equal_one_at_a_time(model, params):
-    x = inputs(model)
-
+def test_gradients_together_equal_one_at_a_time(any_case):
     def gradients(tree, given):
-        leaves = {
-            name: tensor.clone().requires_grad_() for name, tensor in tree.items() if name not in ("w_out", "b_out")
-        }
-        loss = model.rollout(leaves, given).square().sum()
-        return dict(zip(leaves, torch.autograd.grad(loss, list(leaves.values())), strict=True))
+        leaves = {name: tensor.clone().requires_grad_() for name, tensor in tree.items()}
+        loss = any_case.run(leaves, given).square().sum()
+        found = torch.autograd.grad(loss, list(leaves.values()), allow_unused=True, materialize_grads=True)
+        return dict(zip(leaves, found, strict=True))
 
-    together = gradients(params, x)
+    together = gradients(any_case.params, any_case.x)
+    reached = {name for name, gradient in together.items() if (gradient != 0).flatten(1).any(dim=1).all()}
+    assert reached == set(together) - {"w_out", "b_out"}
     for member in range(MEMBERS):
-        for name, alone in gradients(select_members(params, [member]), x[member]).items():
+        one = select_members(any_case.params, [member])
+        for name, alone in gradients(one, any_case.x[member : member + 1]).items():
             torch.testing.assert_close(together[name][member], alone[0], rtol=0, atol=1e-10)
 
 
-def test_batched_trials_equal_looped_ones(model, params):
-    x = inputs(model)
-    whole = model.rollout(params, x)
+def test_batched_trials_equal_looped_ones(any_case):
+    whole = any_case.run(any_case.params, any_case.x)
     for trial in range(TRIALS):
-        alone = model.rollout(params, x[:, :, trial : trial + 1])
+        alone = any_case.run(any_case.params, any_case.x[:, :, trial : trial + 1])
         torch.testing.assert_close(whole[:, :, trial : trial + 1], alone, rtol=0, atol=1e-10)
 
 
-def test_later_inputs_do_not_change_earlier_states(model, params):
-    x = inputs(model)
-    changed = x.clone()
+def test_later_inputs_do_not_change_earlier_outputs(any_case):
+    changed = any_case.x.clone()
     changed[:, 5] += 1
-    before, after = model.rollout(params, x), model.rollout(params, changed)
+    before, after = any_case.run(any_case.params, any_case.x), any_case.run(any_case.params, changed)
     assert torch.equal(before[:, :5], after[:, :5])
     assert not torch.equal(before[:, 5], after[:, 5])
 
 
-def test_state_survives_a_pause(model, params):
-    x = inputs(model)
-    whole = model.rollout(params, x)
-    first = model.rollout(params, x[:, :4])
-    second = model.rollout(params, x[:, 4:], state0=first[:, -1])
+def test_nothing_is_changed_in_place(any_case):
+    params, x = {name: tensor.clone() for name, tensor in any_case.params.items()}, any_case.x.clone()
+    any_case.run(any_case.params, any_case.x)
+    assert torch.equal(x, any_case.x)
+    assert all(torch.equal(tensor, any_case.params[name]) for name, tensor in params.items())
+
+
+def test_more_members_leave_earlier_ones_bits(any_case):
+    few, many = (any_case.model.initialise(streams(count), dtype=torch.float64) for count in (MEMBERS, MEMBERS + 3))
+    assert all(torch.equal(many[name][:MEMBERS], few[name]) for name in few)
+    x = normal(MEMBERS + 3, STEPS, TRIALS, any_case.entry.n_in)
+    assert torch.equal(any_case.run(many, x)[:MEMBERS], any_case.run(few, x[:MEMBERS]))
+
+
+def test_copies_are_seed_major_and_may_share_their_draw(any_case):
+    plain, shared = (any_case.model.initialise(streams(2), 3, shared=s, dtype=torch.float64) for s in (False, True))
+    first = any_case.model.initialise(streams(1), 3, dtype=torch.float64)
+    for name, tensor in plain.items():
+        assert tensor.shape[0] == 6
+        assert torch.equal(tensor[:3], first[name])
+        assert torch.equal(shared[name][0], shared[name][2])
+        assert torch.equal(shared[name][3], shared[name][5])
+    assert any(not torch.equal(tensor[0], tensor[1]) for tensor in plain.values())
+    assert any(not torch.equal(tensor[0], tensor[3]) for tensor in shared.values())
+
+
+# ---------------------------------------------------------------- recurrent ones
+
+
+def test_state_survives_a_pause(recurrent):
+    whole = recurrent.run(recurrent.params, recurrent.x)
+    second = recurrent.model.rollout(recurrent.params, recurrent.x[:, 4:], state0=whole[:, 3])
     torch.testing.assert_close(whole[:, 4:], second, rtol=0, atol=1e-12)
 
 
-def test_rollout_repeats_step_and_states_at_picks(model, params):
-    x = inputs(model)
-    whole = model.rollout(params, x)
-    broadcast = {name: tensor[:, None] for name, tensor in params.items()}
+def test_inputs_may_be_the_same_for_all_members(recurrent):
+    own = recurrent.x[:1].expand_as(recurrent.x)
+    shared = recurrent.model.rollout(recurrent.params, recurrent.x[0])
+    torch.testing.assert_close(shared, recurrent.run(recurrent.params, own), rtol=0, atol=1e-12)
+
+
+def test_rollout_repeats_step(recurrent):
+    whole = recurrent.run(recurrent.params, recurrent.x)
+    broadcast = {name: tensor[:, None] for name, tensor in recurrent.params.items()}
     state = torch.zeros_like(whole[:, 0])
     for t in range(STEPS):
-        state = model.step(broadcast, x[:, t], state)
+        state = recurrent.model.step(broadcast, recurrent.x[:, t], state)
         torch.testing.assert_close(whole[:, t], state, rtol=0, atol=1e-12)
-    at = torch.arange(TRIALS)
-    torch.testing.assert_close(model.states_at(params, x, steps=at), whole[:, at, at], rtol=0, atol=1e-12)
 
 
-def test_jacobian_is_the_derivative_of_step(model, params):
-    one = {name: tensor[0] for name, tensor in params.items()}
-    x = inputs(model)[0, 0, 0]
-    state = torch.linspace(-0.5, 0.8, model.units, dtype=torch.float64)
-    after, ours = model.jacobian(one, x, state)
-    torch.testing.assert_close(after, model.step(one, x, state), rtol=0, atol=1e-14)
-    by_autograd = torch.func.jacrev(lambda s: model.step(one, x, s))(state)
+def test_jacobian_is_the_derivative_of_step(recurrent):
+    one = {name: tensor[0] for name, tensor in recurrent.params.items()}
+    x, state = recurrent.x[0, 0, 0], torch.linspace(-0.5, 0.8, recurrent.entry.outputs, dtype=torch.float64)
+    after, ours = recurrent.model.jacobian(one, x, state)
+    torch.testing.assert_close(after, recurrent.model.step(one, x, state), rtol=0, atol=1e-14)
+    by_autograd = torch.func.jacrev(lambda s: recurrent.model.step(one, x, s))(state)
     torch.testing.assert_close(ours, by_autograd, rtol=0, atol=1e-12)
 
 
-def test_more_members_leave_earlier_ones_bits(model, params):
-    more = model.initialise(streams(MEMBERS + 3), dtype=torch.float64)
-    assert all(torch.equal(more[name][:MEMBERS], params[name]) for name in params)
-    x = inputs(model)[0]
-    few = model.rollout(params, x, noise=StepNoise(streams(), 0.1))
-    many = model.rollout(more, x, noise=StepNoise(streams(MEMBERS + 3), 0.1))
-    assert torch.equal(many[:MEMBERS], few)
+def test_carried_vectors_are_the_jacobians_products(stacked):
+    d, k = stacked.entry.outputs, 3
+    s, v = normal(MEMBERS, TRIALS, d, seed=2), normal(MEMBERS, TRIALS, k, d, seed=3)
+    broadcast = {name: tensor[:, None] for name, tensor in stacked.params.items()}
+    jacobian = stacked.model.jacobian(broadcast, stacked.x[:, 0], s)[1]
+    carried = stacked.model.carry(stacked.params, stacked.model.slopes(broadcast, stacked.x[:, 0], s), v)
+    torch.testing.assert_close(carried, v @ jacobian.mT, rtol=0, atol=1e-12)
+
+
+def test_the_readout_sees_the_top_layer_alone(stacked):
+    states = normal(MEMBERS, STEPS, TRIALS, stacked.entry.outputs, seed=4)
+    said = stacked.model.readout(stacked.params, states)
+    expected = torch.einsum("etbn,eno->etbo", stacked.model.top(states), stacked.params["w_out"])
+    torch.testing.assert_close(said, expected + stacked.params["b_out"][:, None, None], rtol=0, atol=1e-12)
+
+
+# ---------------------------------------------------------------- those that are run with noise
+
+
+def test_noise_together_equals_one_network_at_a_time_and_more_members_leave_its_bits(rate):
+    noise = StepNoise(streams(), 0.1)
+    together = rate.model.rollout(rate.params, rate.x, noise=noise)
+    for member in range(MEMBERS):
+        own = StepNoise(streams()[member : member + 1], 0.1)
+        alone = rate.model.rollout(select_members(rate.params, [member]), rate.x[member], noise=own)
+        torch.testing.assert_close(together[member], alone[0], rtol=0, atol=1e-10)
+    more = {name: torch.cat([tensor, tensor[:3]]) for name, tensor in rate.params.items()}
+    x = torch.cat([rate.x, rate.x[:3]])
+    many = rate.model.rollout(more, x, noise=StepNoise(streams(MEMBERS + 3), 0.1))
+    assert torch.equal(many[:MEMBERS], together)
+    assert not torch.equal(together, rate.run(rate.params, rate.x))
+
+
+def test_states_at_picks_from_the_rollout(rate):
+    whole, at = rate.run(rate.params, rate.x), torch.arange(TRIALS)
+    picked = rate.model.states_at(rate.params, rate.x, steps=at)
+    torch.testing.assert_close(picked, whole[:, at, at], rtol=0, atol=1e-12)

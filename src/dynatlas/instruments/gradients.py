@@ -80,11 +80,15 @@ def propagation_exponent(norms: Tensor, *, skip: int = 0) -> Tensor:
 
 
 def jacobian_norms(jacobians: Tensor, *, order: float = 2) -> Tensor:
-    """Matrix norm of each Jacobian (..., d, d) -> (...): order 2 is the largest singular value, inf the row sum."""
+    """Matrix norm of each Jacobian (..., d, d) -> (...): order 2 is the largest singular value, inf the row sum.
+
+    NaN for a Jacobian that is not finite.
+    """
     if order not in (2, math.inf):
         raise ValueError(f"order = {order}: wanted is 2 or inf")
-    norm: Tensor = torch.linalg.matrix_norm(jacobians, ord=order)
-    return norm
+    finite = jacobians.isfinite().all(dim=(-2, -1))
+    usable = torch.where(finite[..., None, None], jacobians, 0.0)  # LAPACK would give up on the whole batch
+    return torch.where(finite, torch.linalg.matrix_norm(usable, ord=order), torch.nan)
 
 
 def _slope(x: Tensor, y: Tensor) -> Tensor:

@@ -47,7 +47,7 @@ def kaplan_yorke(exponents: Tensor) -> Tensor:
     """Kaplan-Yorke dimension (Kaplan and Yorke 1979) of sorted or unsorted exponents (..., k) -> (...).
 
     j + (lambda_1 + ... + lambda_j) / |lambda_{j+1}| with the largest j whose sum is not negative; 0 if lambda_1 < 0.
-    Where no sum is negative the dimension is at least k, and k is returned: ask for more exponents.
+    Where no sum is negative the dimension is at least k, and k is returned: ask for more exponents. NaN stays NaN.
     """
     descending = exponents.sort(dim=-1, descending=True).values
     sums = descending.cumsum(dim=-1)
@@ -56,7 +56,8 @@ def kaplan_yorke(exponents: Tensor) -> Tensor:
     within = (count > 0) & (count < k)
     total = sums.gather(-1, (count - 1).clamp_min(0))
     following = descending.gather(-1, count.clamp_max(k - 1))
-    return (count + torch.where(within, total / following.abs(), 0.0)).squeeze(-1)
+    found = (count + torch.where(within, total / following.abs(), 0.0)).squeeze(-1)
+    return torch.where(exponents.isnan().any(dim=-1), torch.nan, found)
 
 
 def spectrum_slope(exponents: Tensor, first: int, last: int) -> Tensor:
