@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from dynatlas.instruments.embedding import principal_components
+from dynatlas.instruments.embedding import principal_components, t_sne
 
 
 def cloud(*leading, seed=0):
@@ -51,3 +51,16 @@ def test_mistakes_are_named():
         principal_components(torch.ones(10, 3))
     with pytest.raises(ValueError, match="row 0"):
         principal_components(cloud() * torch.nan)
+
+
+def test_t_sne_keeps_neighbours_and_treats_each_cloud_alone():
+    generator = torch.Generator().manual_seed(1)
+    centres = 30 * torch.eye(4, 10, dtype=torch.float64).repeat_interleave(20, dim=0)
+    clouds = centres + torch.randn(2, 80, 10, generator=generator, dtype=torch.float64)
+    planes = t_sne(clouds, perplexity=10)
+    assert planes.shape == (2, 80, 2)
+    torch.testing.assert_close(planes[1], t_sne(clouds[1], perplexity=10))
+    distances = torch.cdist(planes, planes) + 1e9 * torch.eye(80)
+    assert torch.equal(distances.argmin(dim=-1) // 20, (torch.arange(80) // 20).expand(2, -1))
+    with pytest.raises(ValueError, match="perplexity = 80: wanted is 1 to 79"):
+        t_sne(clouds, perplexity=80)

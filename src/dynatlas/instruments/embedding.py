@@ -1,4 +1,4 @@
-"""States in a few dimensions, to be looked at: principal components."""
+"""States in a few dimensions, to be looked at: principal components, and t-SNE."""
 
 from __future__ import annotations
 
@@ -49,3 +49,20 @@ def principal_components(points: Tensor, components: int = 2) -> Embedding:
     chosen = chosen * chosen.gather(-2, largest).sign()
     explained = variance[..., :components] / variance.sum(dim=-1, keepdim=True)
     return Embedding(centred @ chosen, chosen, centre, explained)
+
+
+def t_sne(points: Tensor, *, perplexity: float = 30.0, seed: int = 0) -> Tensor:
+    """Each cloud (..., point, coordinate) in the plane, (..., point, 2): neighbours stay neighbours, distances do not.
+
+    scikit-learn's t-SNE (van der Maaten and Hinton 2008), from the first two principal components. Its bits are those
+    of the number of OpenMP threads. Raises ValueError unless 1 <= perplexity < points.
+    """
+    from sklearn.manifold import TSNE
+
+    clouds = checked_clouds(points).flatten(0, -3) if points.dim() > 2 else checked_clouds(points)[None]
+    count = points.shape[-2]
+    if not 1 <= perplexity < count:
+        raise ValueError(f"perplexity = {perplexity}: wanted is 1 to {count - 1}, for {count} points")
+    method = TSNE(perplexity=perplexity, init="pca", learning_rate="auto", random_state=seed)
+    planes = [torch.from_numpy(method.fit_transform(cloud.cpu().numpy())).double() for cloud in clouds]
+    return torch.stack(planes).view(*points.shape[:-1], 2)
