@@ -35,6 +35,9 @@ means.loc[[16, 20, 24, 28, 33, 36, 58], ["trained", "untrained"]]
 # %%
 results.figure("embeddings")
 
+# %%
+results.figure("neighbourhoods")
+
 # %% [markdown]
 # ## The length of the sequence
 # Blank rows hold no information about the image, and yet the readout is right at exactly the trained length, and wrong

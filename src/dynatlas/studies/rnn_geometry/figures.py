@@ -67,17 +67,27 @@ def draw_accuracy(*, accuracy: pd.DataFrame, examples: pd.DataFrame) -> Figure:
 @house_style()
 def draw_embeddings(*, examples: pd.DataFrame) -> Figure:
     """F2: held-out states of one trained network in their first two principal components, each drawn as its digit."""
-    states = _rows(examples, shown="states", network="trained")
+    return _planes(_rows(examples, shown="states", network="trained"), ("pc1", "pc2"), "component")
+
+
+@house_style()
+def draw_neighbourhoods(*, embeddings: pd.DataFrame) -> Figure:
+    """F2, by t-SNE: the same states with neighbours kept together."""
+    return _planes(embeddings, ("tsne1", "tsne2"), "t-SNE")
+
+
+def _planes(states: pd.DataFrame, axis: tuple[str, str], label: str) -> Figure:
+    """States in the plane, a panel a time, each drawn as its digit."""
     figure, panels = new_panels(2, 3, width=2, height=4.6)
     for axes, (time, own) in zip(panels.flat, states.groupby("time"), strict=True):
         points = own.pivot_table(index=["item", "label"], columns="metric", values="value").reset_index()
         for digit, colour in DIGITS.items():
             cloud = points[points["label"] == int(digit)]
-            axes.plot(cloud["pc1"], cloud["pc2"], linestyle="none", marker=f"${digit}$", color=colour,
+            axes.plot(cloud[axis[0]], cloud[axis[1]], linestyle="none", marker=f"${digit}$", color=colour,
                       markersize=3.6, markeredgewidth=0)  # fmt: skip
         axes.set(title=f"{time} rows read")
-    figure.supxlabel("component 1", fontsize=8)
-    figure.supylabel("component 2", fontsize=8)
+    figure.supxlabel(f"{label} 1", fontsize=8)
+    figure.supylabel(f"{label} 2", fontsize=8)
     return figure
 
 

@@ -16,7 +16,7 @@ from dynatlas.datasets.digits import inked_rows
 from dynatlas.datasets.labelled import Labelled
 from dynatlas.ensemble.parameters import Params
 from dynatlas.instruments.dimension import participation_ratio, twonn_dimension
-from dynatlas.instruments.embedding import principal_components
+from dynatlas.instruments.embedding import principal_components, t_sne
 from dynatlas.instruments.geometry import (
     best_permutation_accuracy,
     class_mean_subspace,
@@ -271,6 +271,22 @@ def measure_examples(
         late = states_of(own, test.x[:1], range(ROWS + settle + 1, ROWS + settle + steps + 1))[:, 0]
         path = principal_components(late, 3).coordinates
         frames.append(shown(path, ["pc1", "pc2", "pc3"], seed, "trajectory", network=name, time=range(1, steps + 1)))
+    return pd.concat(frames, ignore_index=True)
+
+
+def measure_embeddings(
+    job: Job, *, trained: Run, images: dict[str, Any], times: list[int], points: int, perplexity: float
+) -> pd.DataFrame:
+    """Held-out states of the first seed's trained network in the plane by t-SNE, after each of `times`."""
+    data, seed = Images(**images).read(device=job.device), job.seeds[0]
+    own = {part: w[:1] for part, w in networks_of(trained, device=job.device)["trained"].items()}
+    test = data.test[:points]
+    frames = []
+    for time, cloud in zip(times, states_of(own, test.x, times), strict=True):
+        plane = t_sne(cloud, perplexity=perplexity)
+        frames.append(
+            shown(plane, ["tsne1", "tsne2"], seed, "states", network="trained", time=time, label=test.y.tolist())
+        )
     return pd.concat(frames, ignore_index=True)
 
 
