@@ -6,8 +6,10 @@ then take any leading axes, and parameters that carry the same ones or broadcast
 call `jacobian` at once. Optional attributes are `n_in`, `state_size` (else `units`) and `hidden_size`: how many leading
 entries of the state are hidden units (the others are memory cells).
 
-For a few exponents of many units, a cell may do without matrices: `slopes(params, x, s)` gives tensors with the leading
-axes of x and s, and `carry(params, slopes, v)` the vectors J v of one step, for v (network, sequence, k, d).
+A cell that has both may also have `rollout(params, x, state0=s)`: all states (network, T, sequence, d) at once for x
+(network, T, sequence, n_in). For a few exponents of many units, a cell may do without matrices: `slopes(params, x, s)`
+gives tensors with the leading axes of x and s, and `carry(params, slopes, v)` the vectors J v of one step, for v
+(network, sequence, k, d).
 """
 
 from __future__ import annotations
@@ -44,7 +46,7 @@ class Orbits:
     """T."""
     time: int = 0
     states: Tensor | None = None
-    """(T, network, sequence, d): those before each step, where they are known already."""
+    """(network, T, sequence, d): those before each step, where they are known already."""
 
     @classmethod
     def of(
@@ -73,51 +75,55 @@ class Orbits:
         """These networks alone."""
         params = {name: tensor[networks] for name, tensor in self.params.items()}
         inputs = None if self.inputs is None else self.inputs[networks]
-        states = None if self.states is None else self.states[:, networks]
+        states = None if self.states is None else self.states[networks]
         return replace(self, params=params, inputs=inputs, state=self.state[networks], states=states)
 
     def foreseen(self) -> Orbits:
         """The same with all states known: networks are run together and measured one by one."""
         if not hasattr(self.cell, "jacobian"):
             return self
-        return replace(self, states=replace(self)._run(self.steps)[1])
+        if self.inputs is None or not hasattr(self.cell, "rollout"):
+            return replace(self, states=replace(self)._run(self.steps)[1])
+        after = self.cell.rollout(self.params, self.inputs, state0=self.state)
+        return replace(self, states=torch.cat([self.state[:, None], after[:, :-1]], dim=1))
 
     def tangents(self, count: int, *, few: bool, transposed: bool) -> Tangents:
         """The linear maps of the next `count` steps; `few`: less than the whole frame is to be carried."""
         if few and not transposed and self.kept == self.state.shape[-1] and hasattr(self.cell, "carry"):
-            x, before = self._run(count)
-            params = {name: tensor[:, None] for name, tensor in self.params.items()}
-            slopes = zip(*(tensor.unbind() for tensor in self.cell.slopes(params, x, before)), strict=True)
-            return _Implicit(self.cell, self.params, list(slopes), self.state.shape[0])
+            slopes = [slope.unflatten(1, (count, -1)).unbind(1) for slope in self.cell.slopes(*self._at(count))]
+            return _Implicit(self.cell, self.params, list(zip(*slopes, strict=True)), self.state.shape[0])
         return Dense(self.jacobians(count), transposed)
 
     def jacobians(self, count: int) -> Tensor:
         """Of the next `count` steps, (step, network x sequence, d, d)."""
         if hasattr(self.cell, "jacobian"):
-            x, before = self._run(count)
-            found = self.cell.jacobian({name: tensor[:, None] for name, tensor in self.params.items()}, x, before)[1]
+            found = self.cell.jacobian(*self._at(count))[1].unflatten(1, (count, -1)).transpose(0, 1)
         else:
             with _ALONE:
                 found = self._automatic(count)
         return found[..., : self.kept, : self.kept].flatten(1, 2)
 
+    def _at(self, count: int) -> tuple[Mapping[str, Tensor], Tensor | None, Tensor]:
+        """Parameters, inputs and states of the next steps, (network, step x sequence, ...): one product a network."""
+        x, before = self._run(count)
+        params = {name: tensor[:, None] for name, tensor in self.params.items()}
+        return params, None if x is None else x.flatten(1, 2), before.flatten(1, 2)
+
     def _next_inputs(self, count: int) -> Tensor | None:
-        """(step, network, sequence, n_in)."""
+        """(network, step, sequence, n_in)."""
         self.time += count
-        if self.inputs is None:
-            return None
-        return self.inputs[:, self.time - count : self.time].transpose(0, 1)
+        return None if self.inputs is None else self.inputs[:, self.time - count : self.time]
 
     def _run(self, count: int) -> tuple[Tensor | None, Tensor]:
-        """Inputs of the next steps, and the states before them, (step, network, sequence, ...)."""
+        """Inputs of the next steps, and the states before them, (network, step, sequence, ...)."""
         params = {name: tensor[:, None] for name, tensor in self.params.items()}
         x, before = self._next_inputs(count), []
         if self.states is not None:
-            return x, self.states[self.time - count : self.time]
+            return x, self.states[:, self.time - count : self.time]
         for t in range(count):
             before.append(self.state)
-            self.state = self.cell.step(params, None if x is None else x[t], self.state)
-        return x, torch.stack(before)
+            self.state = self.cell.step(params, None if x is None else x[:, t], self.state)
+        return x, torch.stack(before, dim=1)
 
     def _automatic(self, count: int) -> Tensor:
         x = self._next_inputs(count)
@@ -134,9 +140,9 @@ class Orbits:
         before = []
         for t in range(count):
             before.append(self.state)
-            self.state = advance(params, None if x is None else x[t], self.state)
+            self.state = advance(params, None if x is None else x[:, t], self.state)
         states = torch.stack(before, dim=1).flatten(1, 2)
-        inputs = None if x is None else x.transpose(0, 1).flatten(1, 2)
+        inputs = None if x is None else x.flatten(1, 2)
         found = over_rows(torch.func.jacrev(step, argnums=2), given, given)(params, inputs, states)
         return found.unflatten(1, (count, -1)).transpose(0, 1)
 
@@ -154,8 +160,10 @@ class _Implicit:
     def __len__(self) -> int:
         return len(self.slopes)
 
-    def carry(self, t: int, vectors: Tensor) -> Tensor:
-        carried: Tensor = self.cell.carry(self.params, self.slopes[t], vectors.unflatten(0, (self.members, -1)))
+    def carry(self, vectors: Tensor, start: int, stop: int) -> Tensor:
+        carried = vectors.unflatten(0, (self.members, -1))
+        for slopes in self.slopes[start:stop]:
+            carried = self.cell.carry(self.params, slopes, carried)
         return carried.flatten(0, 1)
 
 

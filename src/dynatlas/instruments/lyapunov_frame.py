@@ -29,8 +29,8 @@ class Tangents(Protocol):
         """How many."""
         ...
 
-    def carry(self, t: int, vectors: Tensor) -> Tensor:
-        """J v of the step t (from 0) for vectors (row, k, d), each row of the last two axes a vector."""
+    def carry(self, vectors: Tensor, start: int, stop: int) -> Tensor:
+        """J_stop ... J_{start + 1} v for vectors (row, k, d), each row of the last two axes a vector."""
         ...
 
 
@@ -44,10 +44,11 @@ class Dense:
     def __len__(self) -> int:
         return len(self.jacobians)
 
-    def carry(self, t: int, vectors: Tensor) -> Tensor:
+    def carry(self, vectors: Tensor, start: int, stop: int) -> Tensor:
         """As `Tangents`."""
-        jacobian = self.jacobians[t]
-        return torch.bmm(vectors, jacobian if self.transposed else jacobian.mT)
+        for jacobian in self.jacobians[start:stop]:
+            vectors = torch.bmm(vectors, jacobian if self.transposed else jacobian.mT)
+        return vectors
 
 
 @dataclass
@@ -84,10 +85,7 @@ class Frame:
         return growth
 
     def _carry(self, tangents: Tangents, start: int, stop: int) -> None:
-        moved = self.basis
-        for t in range(start, stop):
-            moved = tangents.carry(t, moved)
-        basis, factors, spread, exact = eliminate(moved)
+        basis, factors, spread, exact = eliminate(tangents.carry(self.basis, start, stop))
         widest = float(spread.max())
         if stop - start > 1 and not (exact and widest <= SPREAD_LIMIT):
             middle = (start + stop) // 2

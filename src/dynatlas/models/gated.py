@@ -133,9 +133,8 @@ class Stacked:
         carried: list[Tensor] = []
         each = len(slopes) // self.layers
         for at, vectors in enumerate(self._by_layer(v)):
-            weights = _weights(params, at)
-            own = _shared_product(vectors[..., : self.units], weights["w_rec"])
-            given = _shared_product(carried[-1][..., : self.units], weights["w_in"]) if at else None
+            own = _shared_product(vectors[..., : self.units], params[f"w_rec_l{at}"])
+            given = _shared_product(carried[-1][..., : self.units], params[f"w_in_l{at}"]) if at else None
             carried.append(self.layer.carry(slopes[at * each : (at + 1) * each], vectors, own, given))
         return self._joined(carried)
 

@@ -50,7 +50,10 @@ class Layer(Protocol):
         ...
 
     def carry(self, slopes: Slopes, v: Tensor, own: Tensor, given: Tensor | None) -> Tensor:
-        """J v of vectors v (..., k, parts n), from `own` = v_h W_rec and, of the input's, `given` (..., k, gates n)."""
+        """J v of vectors v (..., k, parts n), from `own` = v_h W_rec and, of the input's, `given` (..., k, gates n).
+
+        `own` may be written over.
+        """
         ...
 
     def rollout(self, w: Weights, x: Tensor, state0: Tensor) -> Tensor:
@@ -74,7 +77,8 @@ class ElmanLayer:
     def slopes(self, w: Weights, x: Tensor, s: Tensor) -> tuple[Tensor, Slopes]:
         """phi'."""
         given, own = _arguments(w, x, s)
-        return self._phi(given + own), (self._slope(given + own),)
+        argument = given + own
+        return self._phi(argument), (self._slope(argument),)
 
     def matrices(self, w: Weights, slopes: Slopes) -> tuple[Tensor, Tensor]:
         """J = diag(phi') W_rec^T, and the same with W_in."""
@@ -82,7 +86,7 @@ class ElmanLayer:
 
     def carry(self, slopes: Slopes, v: Tensor, own: Tensor, given: Tensor | None) -> Tensor:
         """diag(phi') of the sum."""
-        return (own if given is None else own + given) * slopes[0][..., None, :]
+        return (own if given is None else own.add_(given)).mul_(slopes[0][..., None, :])
 
     def rollout(self, w: Weights, x: Tensor, state0: Tensor) -> Tensor:
         """By the hand-written backward pass where the activation has a name, else through autograd."""
