@@ -12,11 +12,10 @@ from dynatlas.models.gain_saturation import (
     gain_saturation,
     gain_saturation_derivatives,
     largest_slope,
+    pooled,
     shape_parameters,
-    shaped,
-    trained_shape,
 )
-from dynatlas.models.gated import Elman
+from dynatlas.models.gain_saturation_rnn import GainSaturationRNN
 
 X = torch.linspace(-30, 30, 6001, dtype=torch.float64)
 
@@ -92,24 +91,69 @@ def test_far_arguments_are_finite():
         assert torch.isfinite(tensor).all()
 
 
-def test_modes_broadcast_against_states():
+def test_modes_have_one_pair_a_network_or_one_a_unit():
     n, s = number([1.0, 5.0]), number([0.0, 0.5])
-    h = torch.zeros(2, 3, 4, dtype=torch.float64)
     for mode, width in (("static", 1), ("homogeneous", 1), ("heterogeneous", 4)):
         params = shape_parameters(mode, n, s, units=4)
-        assert params["gain"].shape == (2, 1, width)
-        torch.testing.assert_close(shaped(params, h)[1], (0.5 * number(math.log(2) / 5) + 0.25).expand(3, 4))
-        assert trained_shape(mode) == (() if mode == "static" else ("gain", "saturation"))
+        assert params["gain"].shape == params["saturation"].shape == (2, width)
+        assert torch.equal(params["gain"], n[:, None].expand(2, width))
+        assert torch.equal(params["saturation"], s[:, None].expand(2, width))
     with pytest.raises(ValueError, match="mode = 'fixed'"):
         shape_parameters("fixed", n, s, units=4)
+
+
+def network(*, members=3, units=6, seed=0):
+    """A network with spread gains and saturations, and inputs for it."""
+    streams = [torch.Generator().manual_seed(seed + member) for member in range(members)]
+    net = GainSaturationRNN(3, units, 2)
+    params = net.initialise(streams, dtype=torch.float64)
+    params["b"] = torch.randn(params["b"].shape, generator=streams[0], dtype=torch.float64)
+    for name, low, span in (("gain", 0.5, 6.0), ("saturation", -0.3, 1.4)):
+        drawn = torch.rand(params[name].shape, generator=streams[0], dtype=torch.float64)
+        params[name] = low + span * drawn
+    x = torch.randn(members, 7, 4, 3, generator=streams[0], dtype=torch.float64)
+    return net, params, x
+
+
+def test_hand_written_backward_pass_equals_autograd_through_the_steps():
+    net, params, x = network()
+    state0 = torch.randn(3, 4, 6, generator=torch.Generator().manual_seed(9), dtype=torch.float64)
+    upstream = torch.randn(3, 7, 4, 6, generator=torch.Generator().manual_seed(8), dtype=torch.float64)
+    found = []
+    for other in ({}, {"noise": torch.zeros(1, dtype=torch.float64)}):  # noise goes step by step
+        leaves = {name: part.clone().requires_grad_() for name, part in (params | {"x": x, "s0": state0}).items()}
+        states = net.rollout(leaves, leaves["x"], state0=leaves["s0"], **other)
+        learned = [leaves[name] for name in leaves if name not in ("w_out", "b_out")]
+        found.append([states, *torch.autograd.grad(states, learned, upstream)])
+    for ours, wanted in zip(*found, strict=True):
+        torch.testing.assert_close(ours, wanted, rtol=0, atol=1e-10)
+
+
+def test_one_pair_a_network_gathers_the_gradients_of_its_units():
+    net, params, x = network()
+    shared = torch.tensor([True, False, True])
+    leaves = {name: params[name].clone().requires_grad_() for name in ("gain", "saturation")}
+    net.rollout(pooled(params | leaves, shared), x).square().sum().backward()
+    single = {name: params[name][:, :1].clone().requires_grad_() for name in leaves}
+    net.rollout(params | single, x).square().sum().backward()
+    for name, leaf in leaves.items():
+        torch.testing.assert_close(leaf.grad[shared, :1], single[name].grad[shared], rtol=0, atol=1e-10)
+        assert leaf.grad[shared, 1:].abs().max() == 0
+        assert leaf.grad[1].abs().min() > 0
 
 
 def test_gain_is_a_gauge_of_a_network_without_bias_input_or_saturation():
     """gamma(x; n, 0) = gamma(n x; 1, 0) / n: the same dynamics, hence the same exponents, for every n."""
     found = []
     for n in (1.0, 8.0):
-        net = Elman(1, 6, 1, bias=False, activation=lambda h, n=n: gain_saturation(h, number(n), number(0)))
+        net = GainSaturationRNN(1, 6, 1, n=n)
         params = net.initialise([torch.Generator().manual_seed(3)], dtype=torch.float64)
         start = torch.ones(1, 6, dtype=torch.float64) / n
         found.append(lyapunov_spectrum(net, params, steps=80, state0=start, burn_in=0).exponents)
     torch.testing.assert_close(found[0], found[1], rtol=0, atol=1e-9)
+
+
+def test_inputs_of_another_shape_are_refused():
+    net, params, x = network()
+    with pytest.raises(ValueError, match=r"x must be \(T, B, 3\) or \(3, T, B, 3\), not \(3, 7, 4, 2\)"):
+        net.rollout(params, x[..., :2])

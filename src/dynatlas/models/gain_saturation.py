@@ -57,23 +57,22 @@ def largest_slope(n: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
 def shape_parameters(mode: Mode, n: Tensor, s: Tensor, *, units: int) -> dict[str, Tensor]:
     """Gains `gain` and saturations `saturation` of an ensemble's units, from each member's start n and s (E,).
 
-    They broadcast against states (E, B, units): (E, 1, 1) for "static" (not to be trained) and "homogeneous" (one pair
-    a network), (E, 1, units) for "heterogeneous" (one pair a unit, equal at the start). ValueError for another mode.
+    Like biases they have the units on their last axis: (E, 1) for "static" (not to be trained) and "homogeneous" (one
+    pair a network), (E, units) for "heterogeneous" (one pair a unit, equal at the start). ValueError for another mode.
     """
     if mode not in ("static", "homogeneous", "heterogeneous"):
         raise ValueError(f"mode = {mode!r}: wanted is 'static', 'homogeneous' or 'heterogeneous'")
     width = units if mode == "heterogeneous" else 1
-    return {name: start[:, None, None].repeat(1, 1, width) for name, start in (("gain", n), ("saturation", s))}
+    return {name: start[:, None].repeat(1, width) for name, start in (("gain", n), ("saturation", s))}
 
 
-def trained_shape(mode: Mode) -> tuple[str, ...]:
-    """The names of `shape_parameters` that learn."""
-    return () if mode == "static" else ("gain", "saturation")
+def pooled(params: Mapping[str, Tensor], shared: Tensor) -> dict[str, Tensor]:
+    """The same tree with one pair a network where `shared` (E,) is true, so that all modes train in one stack.
 
-
-def shaped(params: Mapping[str, Tensor], x: Tensor) -> Tensor:
-    """gamma of arguments x (E, B, units) with the parameters `gain` and `saturation`."""
-    return gain_saturation(x, params["gain"], params["saturation"])
+    Their units take the shape (E, units) of the first, to which the gradients of all then flow.
+    """
+    one = {name: params[name][:, :1].expand_as(params[name]) for name in ("gain", "saturation")}
+    return dict(params) | {name: torch.where(shared[:, None], value, params[name]) for name, value in one.items()}
 
 
 class _GainSaturation(torch.autograd.Function):

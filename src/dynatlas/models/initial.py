@@ -33,7 +33,36 @@ def orthogonal(rows: int, columns: int, *, gain: float, generator: torch.Generat
     return gain * (q if rows >= columns else q.T)
 
 
-INITIALISERS = {"gaussian": gaussian, "uniform": uniform, "orthogonal": orthogonal}
+def rotation(rows: int, columns: int, *, gain: float, generator: torch.Generator) -> Tensor:
+    """gain x a block-diagonal matrix of plane rotations by angles U(-pi, 0), float64 (Henaff, Szlam and LeCun 2016).
+
+    It is exp of a block-diagonal skew matrix, hence orthogonal; the last of an odd number of units stays where it is.
+    Raises ValueError for a matrix that is not square.
+    """
+    if rows != columns:
+        raise ValueError(f"a rotation is square, not {rows} x {columns}")
+    drawn = torch.rand(rows // 2, generator=generator, device=generator.device, dtype=torch.float64)
+    angles = (drawn - 1) * math.pi
+    even = torch.arange(0, rows - 1, 2, device=angles.device)
+    matrix = torch.eye(rows, dtype=torch.float64, device=angles.device)
+    matrix[even, even] = matrix[even + 1, even + 1] = angles.cos()
+    matrix[even, even + 1], matrix[even + 1, even] = angles.sin(), -angles.sin()
+    return gain * matrix
+
+
+def xavier(rows: int, columns: int, *, gain: float, generator: torch.Generator) -> Tensor:
+    """Entries N(0, 2 gain^2 / (rows + columns)), float64 (Glorot and Bengio 2010)."""
+    drawn = torch.randn(rows, columns, generator=generator, device=generator.device, dtype=torch.float64)
+    return drawn * (gain * math.sqrt(2 / (rows + columns)))
+
+
+INITIALISERS = {
+    "gaussian": gaussian,
+    "uniform": uniform,
+    "orthogonal": orthogonal,
+    "rotation": rotation,
+    "xavier": xavier,
+}
 
 
 def draw(kind: str, rows: int, columns: int, *, gain: float, generator: torch.Generator) -> Tensor:

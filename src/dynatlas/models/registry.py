@@ -11,6 +11,7 @@ from typing import Any
 
 from torch import Tensor
 
+from dynatlas.models.gain_saturation_rnn import GainSaturationRNN
 from dynatlas.models.gated import GRU, LSTM, Elman
 from dynatlas.models.mlp import PopulationMLP
 from dynatlas.models.rnn import ElmanRNN
@@ -51,6 +52,7 @@ RATE = {
     "elman_leaky": _recurrent(lambda: ElmanRNN(3, 6, 2, alpha=0.2, recurrent_init="gaussian")),
     "elman_leak_inside": _recurrent(lambda: ElmanRNN(3, 6, 2, alpha=0.2, leak="inside", input_init="uniform")),
     "elman_function": _recurrent(lambda: ElmanRNN(3, 6, 2, alpha=0.5, activation=lambda h: h.relu().log1p())),
+    "gain_saturation": _recurrent(lambda: GainSaturationRNN(3, 6, 2, n=2.0, s=0.3)),
 }
 """Besides `rollout`, `step` and `jacobian`: `rollout` takes noise, and there is `states_at`."""
 
