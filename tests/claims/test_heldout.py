@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dynatlas.claims.heldout import heldout_readout
+from dynatlas.claims.heldout import cross_fitted_best, heldout_readout
 
 
 def data(seeds=5, configs=16, p=2, seed=0):
@@ -95,3 +95,36 @@ def test_mistakes_are_named():
     y[3, 7] = np.nan
     with pytest.raises(ValueError, match="1 rows are not finite, the first at seed 3, config 7"):
         heldout_readout(x, y)
+
+
+def test_the_best_condition_is_chosen_without_the_seed_it_is_judged_on():
+    values = np.array([[9.0, 1.0, 0.0], [0.0, 2.0, 3.0], [0.0, 2.0, 3.0]])
+    chosen, found = cross_fitted_best(values)
+    assert chosen.tolist() == [2, 0, 0]  # means of the others: [0, 2, 3], then [4.5, 1.5, 1.5] twice
+    assert found.tolist() == [0.0, 0.0, 0.0]
+    chosen, found = cross_fitted_best(values, fold=[0, 1, 1])
+    assert chosen.tolist() == [2, 0, 0]
+
+
+def test_the_best_of_many_equal_conditions_gains_nothing():
+    values = np.random.default_rng(3).standard_normal((200, 8, 40))
+    gains = np.array([cross_fitted_best(one)[1].mean() for one in values])
+    assert abs(gains.mean()) < 4 * gains.std() / np.sqrt(len(gains))
+    assert values.mean(axis=1).max(axis=1).mean() > 0.5  # what choosing on the same seeds would claim
+
+
+def test_of_equal_conditions_the_first_is_chosen():
+    assert cross_fitted_best(np.ones((3, 4)))[0].tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("values", "fold", "message"),
+    [
+        (np.ones(3), None, "two folds or more"),
+        (np.ones((2, 3)), [0, 0], "two folds or more"),
+        (np.array([[1.0, np.nan], [1.0, 2.0]]), None, "seed 0, condition 1 is not finite"),
+    ],
+)
+def test_what_cannot_be_cross_fitted_is_refused(values, fold, message):
+    with pytest.raises(ValueError, match=message):
+        cross_fitted_best(values, fold=fold)

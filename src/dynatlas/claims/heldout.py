@@ -1,4 +1,4 @@
-"""Prediction of what was held out: does a readout that was fitted on other seeds foresee this seed's conditions?"""
+"""What was held out: does a readout fitted on other seeds foresee this one, does the condition best there win here?"""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from dynatlas.claims.statistics import Floats, spearman
 
@@ -42,6 +42,24 @@ def heldout_readout(
         out = folds == held
         predicted[out] = _predict(x[~out].reshape(-1, x.shape[-1]), y[~out].ravel(), x[out], k)
     return HeldOut(predicted, _r2(predicted, y), spearman(predicted, y))
+
+
+def cross_fitted_best(values: ArrayLike, *, fold: Sequence[int] | None = None) -> tuple[NDArray[np.int64], Floats]:
+    """For each seed the condition that is best on the other folds, (seed,), and its value on this seed, (seed,).
+
+    values (seed, condition), larger is better; `fold` as in `heldout_readout`. The best has the largest mean over all
+    seeds of other folds (the first of equal ones): choosing and judging never share a seed, so that the best of many
+    conditions does not win by its luck. Raises ValueError for values that are not finite and for fewer than two folds.
+    """
+    y = np.asarray(values, dtype=np.float64)
+    folds = np.arange(len(y)) if fold is None else np.asarray(fold)
+    if y.ndim != 2 or folds.shape != y.shape[:1] or len(np.unique(folds)) < 2:
+        raise ValueError(f"wanted are values (seed, condition) of two folds or more, not {y.shape} and fold {folds}")
+    if not np.isfinite(y).all():
+        seed, condition = np.argwhere(~np.isfinite(y))[0]
+        raise ValueError(f"the value at seed {seed}, condition {condition} is not finite")
+    chosen = np.array([y[folds != own].mean(axis=0).argmax() for own in folds])
+    return chosen, y[np.arange(len(y)), chosen]
 
 
 def _predict(x: Floats, y: Floats, asked: Floats, k: int) -> Floats:

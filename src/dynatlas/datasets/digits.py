@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from dynatlas.datasets.labelled import Labelled
+from dynatlas.datasets.pixel_sequences import permuted_pixels
 
 FILE = "digits.csv.gz"
 SHA256 = "02633070f0eba52475fb2cfaedcf256826aa2b6c462429e2e6d0826619fc55c9"
@@ -57,14 +58,9 @@ def digit_rows(*, margin: int = 4, dtype: torch.dtype = torch.float32) -> Labell
 def permuted_digits(pixels_per_step: int = 4, *, seed: int = 0, dtype: torch.dtype = torch.float32) -> Labelled:
     """The 64 pixels in one fixed random order, several a step: x (1797, time 64 / pixels_per_step, pixels_per_step).
 
-    The order is `RandomState(seed).permutation(64)`: the same for every run, as in permuted MNIST (Le et al. 2015).
-    Raises ValueError when 64 is not a multiple of `pixels_per_step`.
+    See `pixel_sequences.permuted_pixels`, also for what it refuses.
     """
-    if pixels_per_step < 1 or 64 % pixels_per_step:
-        raise ValueError(f"pixels_per_step = {pixels_per_step}: wanted is a divisor of 64")
-    images = digits(dtype=dtype)
-    order = torch.from_numpy(np.random.RandomState(seed).permutation(64))
-    return Labelled(images.x.flatten(1)[:, order].unflatten(1, (-1, pixels_per_step)), images.y)
+    return permuted_pixels(digits(dtype=dtype), pixels_per_step, seed=seed)
 
 
 def inked_rows(x: Tensor) -> Tensor:

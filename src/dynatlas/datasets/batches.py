@@ -1,0 +1,26 @@
+"""Which examples are seen when: one random order an epoch, drawn for each seed by its own generator."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Generator, Tensor
+
+
+def batch_order(count: int, *, updates: int, size: int, generators: Sequence[Generator]) -> Tensor:
+    """The examples of every batch, long (update, seed, size), for `updates` batches of `size` out of `count` examples.
+
+    Within an epoch no example comes twice; what does not fill a batch is left out. Raises ValueError unless
+    0 < size <= count.
+    """
+    if not 0 < size <= count:
+        raise ValueError(f"batch = {size}: wanted is 1 to {count}, the number of examples")
+    each = count // size
+    orders = []
+    for generator in generators:
+        epochs = range(math.ceil(updates / each))
+        drawn = [torch.randperm(count, generator=generator, device=generator.device) for _ in epochs]
+        orders.append(torch.stack(drawn)[:, : each * size].reshape(-1, size)[:updates])
+    return torch.stack(orders, dim=1)

@@ -1,0 +1,35 @@
+"""The order in which examples are seen."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from dynatlas.datasets.batches import batch_order
+
+
+def streams(count):
+    return [torch.Generator().manual_seed(seed) for seed in range(count)]
+
+
+def test_an_epoch_shows_no_example_twice_and_leaves_out_the_rest():
+    order = batch_order(23, updates=13, size=5, generators=streams(3))
+    assert order.shape == (13, 3, 5)
+    assert 0 <= int(order.min()) <= int(order.max()) < 23
+    for seed in range(3):
+        for epoch in (order[:4, seed], order[4:8, seed], order[8:12, seed]):
+            assert len(epoch.unique()) == 20
+        assert not torch.equal(order[:4, seed], order[4:8, seed])
+
+
+def test_seeds_have_orders_of_their_own_that_more_updates_and_seeds_only_extend():
+    few = batch_order(23, updates=6, size=5, generators=streams(2))
+    many = batch_order(23, updates=11, size=5, generators=streams(4))
+    assert torch.equal(many[:6, :2], few)
+    assert not torch.equal(many[:, 0], many[:, 1])
+
+
+@pytest.mark.parametrize("size", [0, 24])
+def test_batches_that_cannot_be_are_refused(size):
+    with pytest.raises(ValueError, match="wanted is 1 to 23"):
+        batch_order(23, updates=1, size=size, generators=streams(1))
