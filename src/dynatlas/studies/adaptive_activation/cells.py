@@ -1,0 +1,89 @@
+"""Starts (n, s) in each mode, stacked into one ensemble: which members learn their shape, from when, and how fast."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain, product
+
+import torch
+from torch import Generator, Tensor
+
+from dynatlas.ensemble.parameters import Params
+from dynatlas.models.gain_saturation import pooled
+from dynatlas.models.gain_saturation_rnn import GainSaturationRNN
+
+SMALLEST_GAIN = 1e-2
+"""Below it a gain counts as this (n enters as 1 / n and must stay positive)."""
+MODES = ("static", "homogeneous", "heterogeneous", "frozen", "late homogeneous", "late heterogeneous")
+"""static: (n, s) fixed; homogeneous: one pair a network; heterogeneous: one a unit; frozen: at learning rate 0.
+
+late: fixed for the first half of the updates.
+"""
+Grids = Mapping[str, Mapping[str, Sequence[float]]]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A start in one mode."""
+
+    mode: str
+    n: float
+    s: float
+
+
+def cells_of(cells: Mapping[str, Sequence[str]], grids: Grids) -> list[Cell]:
+    """The cells of every mode: the products n x s of its grids, each start once, in the order of declaration.
+
+    Raises ValueError for an unknown mode or grid.
+    """
+    for given, known in ((cells, MODES), (chain.from_iterable(cells.values()), grids)):
+        unknown = sorted(set(given) - set(known))
+        if unknown:
+            raise ValueError(f"cells: {unknown[0]!r}: known are {', '.join(known)}")
+    listed = [
+        Cell(mode, float(n), float(s))
+        for mode, names in cells.items()
+        for name in names
+        for n, s in product(grids[name]["n"], grids[name]["s"])
+    ]
+    return list(dict.fromkeys(listed))
+
+
+def start(rnn: GainSaturationRNN, generators: Sequence[Generator], cells: Sequence[Cell]) -> Params:
+    """Parameters of seeds x cells, seed-major: all cells of a seed have the same weights."""
+    params = rnn.initialise(generators, len(cells), shared=True)
+    for name, values in (("gain", [c.n for c in cells]), ("saturation", [c.s for c in cells])):
+        each = params[name].new_tensor(values).repeat(len(generators))
+        params[name] = each[:, None].repeat(1, rnn.units)
+    return params
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How the shapes of an ensemble's members learn; (member,) each."""
+
+    shared: Tensor
+    """One pair a network?"""
+    free_from: Tensor
+    """The update from which on gradients reach the shape."""
+    ratio: Tensor
+    """Learning rate of the shape over that of the weights."""
+
+    @classmethod
+    def of(cls, cells: Sequence[Cell], seeds: int, *, updates: int, ratio: float, device: str) -> Schedule:
+        """For seeds x cells."""
+        modes = [cell.mode for cell in cells]
+        begin = {"static": updates, "late homogeneous": updates // 2, "late heterogeneous": updates // 2}
+        parts = (
+            [mode.endswith("homogeneous") for mode in modes],
+            [begin.get(mode, 0) for mode in modes],
+            [0.0 if mode == "frozen" else ratio for mode in modes],
+        )
+        return cls(*(torch.tensor(part, device=device).repeat(seeds) for part in parts))
+
+    def in_use(self, params: Params, step: int) -> Params:
+        """The parameters that a network computes with at an update: shared where they are, detached while fixed."""
+        free = (step >= self.free_from)[:, None]
+        shapes = {name: torch.where(free, params[name], params[name].detach()) for name in ("gain", "saturation")}
+        return pooled(params | shapes | {"gain": shapes["gain"].clamp_min(SMALLEST_GAIN)}, self.shared)
