@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,15 @@ class Batch:
     counted_from: int = 0
     """Of the steps that are read, the first at which the accuracy is; the same."""
 
+    def for_members(self, copies: int) -> Batch:
+        """A row for each of so many members of every seed."""
+        x, target = (part.repeat_interleave(copies, dim=0) for part in (self.x, self.target))
+        return replace(self, x=x, target=target)
+
+    def of(self, rows: slice) -> Batch:
+        """These rows alone."""
+        return replace(self, x=self.x[rows], target=self.target[rows])
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -67,8 +76,11 @@ class Problem:
 
 
 def problem_for(job: Job, task: str, settings: dict[str, Any]) -> Problem:
-    """The problem of this name at these settings, on the job's seeds and device; an unknown name is answered."""
-    return named(_PROBLEMS, task, "task")(job, **settings)
+    """The problem of this name, on the job's seeds and device, for `updates` batches of `data`'s settings.
+
+    Raises KeyError with the nearest name for an unknown task.
+    """
+    return named(_PROBLEMS, task, "task")(job, updates=settings["updates"], **settings["data"])
 
 
 def losses(params: Params, states: Tensor, batch: Batch) -> Tensor:
@@ -102,9 +114,9 @@ def pixels(source: str, *, train: int, test: int | None, pixels_per_step: int, f
 
 
 def image_batch(images: Labelled, chosen: Tensor, labels: Tensor | None = None) -> Batch:
-    """The images chosen for each seed (seed, trial), read after their last pixel; `labels` (seed, image) or their own.
+    """Images x (image, time, pixel) chosen for each seed (seed, trial), read after their last pixel.
 
-    Raises nothing; images x (image, time, pixel).
+    Wanted are their own labels, or `labels` (seed, image).
     """
     target = images.y[chosen] if labels is None else labels.gather(1, chosen)
     return Batch(images.x[chosen].transpose(1, 2), target[:, None], read_from=-1)

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Generator, Tensor
+from torch.utils.checkpoint import checkpoint
 
 from dynatlas.datasets.batches import batch_order
 from dynatlas.datasets.labels import shuffle_labels
 from dynatlas.ensemble.fit import Fitted, fit
 from dynatlas.ensemble.masks import scaled_updates
 from dynatlas.ensemble.optimisers import Adam
-from dynatlas.ensemble.parameters import Params
+from dynatlas.ensemble.parameters import Params, select_members
 from dynatlas.ensemble.schedules import Every
 from dynatlas.ensemble.watch import Watch
 from dynatlas.instruments.input_statistics import transform_inputs
@@ -48,23 +50,25 @@ SETS: dict[str, tuple[str, ...]] = {
 
 
 def train_grid(
-    job: Job, *, task: str, tasks: dict[str, Any], units: int, cells: dict[str, list[str]], grids: dict[str, Any],
-    learning_rate: float, shape_ratio: float, every: int,
+    job: Job, *, task: str, tasks: dict[str, Any], cells: dict[str, list[str]], grids: dict[str, Any],
+    shape_ratio: float, together: int,
 ) -> Arrays:  # fmt: skip
     """Networks from all cells, all with the weights and batches of their seed; one stack.
 
-    `tasks[task]` are the settings of the problem, `updates` among them; `shape_ratio` is the learning rate of (n, s)
-    over that of the weights. Returns the final parameters (seed x cell, ...), `diverged_at` (seed x cell,), and, noted
-    at `steps` (note,), `accuracy` and `loss` on held-out data, and mean and sd over units of gain and saturation, all
-    (note, seed x cell).
+    `tasks[task]` holds `units`, `updates`, `learning_rate`, `every` (how often held-out data are looked at) and `data`,
+    the settings of the problem; `shape_ratio` is the learning rate of (n, s) over that of the weights; `together`: see
+    `in_parts`. Returns the final parameters (seed x cell, ...), `diverged_at` (seed x cell,), `chance`;
+    and, noted at `steps` (note,), on held-out data `accuracy` and `loss`, and mean and sd over units of gain and
+    saturation, all (note, seed x cell).
     """
-    problem, listed = problem_for(job, task, tasks[task]), cells_of(cells, grids)
-    rnn, updates = problem.network(units), int(tasks[task]["updates"])
+    settings, listed = tasks[task], cells_of(cells, grids)
+    problem, updates = problem_for(job, task, settings), int(settings["updates"])
+    rnn = problem.network(settings["units"])
     schedule = Schedule.of(listed, len(job.seeds), updates=updates, ratio=shape_ratio, device=job.device)
 
     def loss(params: Params, step: int) -> Tensor:
         batch, used = problem.train(step), schedule.in_use(params, step)
-        return losses(used, rnn.rollout(used, spread(batch.x, len(listed))), batch)
+        return in_parts(rnn, used, batch.for_members(len(listed)), together)
 
     def look(params: Params, step: int) -> Arrays:
         used = schedule.in_use(params, step)
@@ -74,16 +78,34 @@ def train_grid(
         loss,
         start(rnn, job.generators("initialisation"), listed),
         steps=updates,
-        optimiser=Adam(lr=learning_rate),
+        optimiser=Adam(lr=settings["learning_rate"]),
         project=scaled_updates({"gain": schedule.ratio, "saturation": schedule.ratio}),
-        watches={"course": Watch(look, Every(every))},
+        watches={"course": Watch(look, Every(settings["every"]))},
         streams=problem.streams,
         job=job,
         name=f"{task}, {len(listed)} starts",
     )
     log = fitted.logs["course"]
     used = schedule.in_use(fitted.parameters, updates)
-    return used | dict(log.values) | {"steps": log.steps, "diverged_at": fitted.diverged_at}
+    marks = {"steps": log.steps, "diverged_at": fitted.diverged_at, "chance": torch.tensor(problem.chance).double()}
+    return used | dict(log.values) | marks
+
+
+def in_parts(rnn: GainSaturationRNN, params: Params, batch: Batch, together: int) -> Tensor:
+    """Losses (member,) on a batch with a row for each member.
+
+    With `together` above 0 so many members are computed at once, and again in the backward pass, which needs the memory
+    of these alone; 0: all.
+    """
+
+    def part(which: slice) -> Tensor:
+        own, seen = select_members(params, which), batch.of(which)
+        return losses(own, rnn.rollout(own, seen.x), seen)
+
+    if together == 0:
+        return part(slice(None))
+    parts = [slice(at, at + together) for at in range(0, len(batch.x), together)]
+    return torch.cat([checkpoint(part, one, use_reentrant=False, preserve_rng_state=False) for one in parts])
 
 
 def spread(x: Tensor, copies: int) -> Tensor:
@@ -95,8 +117,7 @@ def held_out(rnn: GainSaturationRNN, params: Params, problem: Problem, copies: i
     """`accuracy` and `loss` (member,) on held-out data, one seed after the other: memory for all is not wanted."""
     batch, found = problem.held_out(), []
     for seed in range(len(batch.x)):
-        own = {name: part[seed * copies : (seed + 1) * copies] for name, part in params.items()}
-        one = Batch(batch.x[seed : seed + 1], batch.target[seed : seed + 1], batch.read_from, batch.counted_from)
+        own, one = select_members(params, slice(seed * copies, (seed + 1) * copies)), batch.of(slice(seed, seed + 1))
         states = rnn.rollout(own, spread(one.x, copies))
         found.append((accuracies(own, states, one), losses(own, states, one)))
     accuracy, loss = (torch.cat(parts) for parts in zip(*found, strict=True))
@@ -147,11 +168,11 @@ def train_on_changes(
 
 def adapt(
     job: Job, *, base: Run, images: dict[str, Any], units: int, updates: int, batch: int, learning_rate: float,
-    changes: Changes,
+    changes: Changes, together: int,
 ) -> Arrays:  # fmt: skip
     """The networks of `base` that learned on inputs as they are, after adapting to each change in each set of SETS.
 
-    All sets and changes are one stack, and see the same images. Returns parameters (seed x change x set, ...) and
+    All sets and changes are one stack, and see the same images; `together` as in `in_parts`. Returns parameters (seed x change x set, ...) and
     `diverged_at`.
     """
     parts = moved(pixels(**images), job.device)
@@ -159,7 +180,7 @@ def adapt(
     wrong = shuffle_labels(parts.train.y, generators=job.generators("shuffled labels"))
     streams, rnn, sets = job.generators("adaptation noise"), network_for(parts.train.x, units), list(SETS)
     copies = len(changes) * len(sets)
-    begin = {name: spread(part, copies) for name, part in learned_clean(base, len(changes), job.device).items()}
+    begin = {name: spread(part[:: 1 + len(changes)], copies) for name, part in params_of(base, job.device).items()}
     members = sets * (len(job.seeds) * len(changes))
     schedule = Schedule(
         shared=torch.tensor([one == "one shape" for one in members], device=job.device),
@@ -173,9 +194,9 @@ def adapt(
         chosen, used = order[step], schedule.in_use(params, step)
         own, other = image_batch(parts.train, chosen), image_batch(parts.train, chosen, wrong)
         x = spread(changed(own.x, changes, streams), len(sets))
-        targets = [spread(batch.target, copies) for batch in (own, other)]
-        target = torch.where(told_wrong[:, None, None], targets[1], targets[0])
-        return losses(used, rnn.rollout(used, x), Batch(x, target, own.read_from))
+        told = [spread(batch.target, copies) for batch in (own, other)]
+        target = torch.where(told_wrong[:, None, None], told[1], told[0])
+        return in_parts(rnn, used, replace(own, x=x, target=target), together)
 
     fitted = fit(
         loss,
@@ -195,10 +216,9 @@ def network_for(x: Tensor, units: int) -> GainSaturationRNN:
     return GainSaturationRNN(x.shape[-1], units, 10)
 
 
-def learned_clean(base: Run, changes: int, device: str) -> Params:
-    """Parameters (seed, ...) of the networks of `train_on_changes` that learned on inputs as they are."""
-    names = ("w_in", "w_rec", "b", "w_out", "b_out", "gain", "saturation")
-    return {name: base[name][:: 1 + changes].to(device) for name in names}
+def params_of(run: Run, device: str) -> Params:
+    """The networks of a run, all its members."""
+    return {name: run[name].to(device) for name in (*SETS["weights"], "gain", "saturation")}
 
 
 def changed(x: Tensor, changes: Changes, streams: Sequence[Generator]) -> Tensor:

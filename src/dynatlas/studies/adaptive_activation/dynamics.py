@@ -1,0 +1,92 @@
+"""The dynamics behind learning: Lyapunov exponents, Jacobians and information of static networks over their starts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from dynatlas.ensemble.parameters import Params, select_members
+from dynatlas.instruments.embedding import principal_components
+from dynatlas.instruments.gradients import jacobian_norms
+from dynatlas.instruments.information import mixed_ksg
+from dynatlas.instruments.lyapunov import jacobians_along, lyapunov_spectrum
+from dynatlas.jobs import Job, Run
+from dynatlas.models.gain_saturation_rnn import GainSaturationRNN
+from dynatlas.studies.adaptive_activation.cells import Grids, cells_of, start
+from dynatlas.studies.adaptive_activation.measure import by_cell, grid_rows, jobs_of, scores_of
+from dynatlas.studies.adaptive_activation.problems import problem_for
+from dynatlas.studies.adaptive_activation.train import params_of
+
+
+def measure_dynamics(
+    job: Job, *, grid: list[Run], task: str, tasks: dict[str, Any], grids: Grids, starts: list[str],
+    sequences: int, burn_in: int, every: int, information: dict[str, Any],
+) -> pd.DataFrame:  # fmt: skip
+    """Lyapunov exponents and Jacobians of static networks of these starts, before and after training (`network`).
+
+    Driven by the first `sequences` held-out sequences of the task, joined, with the state carried on (`lyapunov`,
+    nats a step), and without input (`lyapunov_autonomous`); untrained networks also `closeness` = -|lyapunov| and
+    `area`, the score of the same start after training, mean norms of every `every`-th Jacobian (`norm_2`, `norm_inf`,
+    and `norm_vector`, that of the vector gamma'(h) V), and `information`: of the last input and the state (see
+    `shared_information`).
+    """
+    problem, wanted = problem_for(job, task, tasks[task]), cells_of({"static": starts}, grids)
+    rnn, batch = problem.network(tasks[task]["units"]), problem.held_out()
+    x = batch.x[0, :, :sequences].transpose(0, 1).flatten(0, 1)[:, None].double()
+    cells, run = next((cells, run) for name, cells, run in jobs_of(grid) if name == task)
+    places = torch.tensor([cells.index(cell) for cell in wanted])
+    members = (torch.arange(len(job.seeds))[:, None] * len(cells) + places).flatten()
+    networks = {
+        "untrained": start(rnn, job.generators("initialisation"), wanted),
+        "trained": select_members(params_of(run, job.device), members),
+    }
+    measured: list[tuple[str, str, Tensor]] = []
+    for network, params in networks.items():
+        measured += [(network, metric, value) for metric, value in exponents_of(rnn, params, x, burn_in).items()]
+    closeness = -next(value for network, metric, value in measured if metric == "lyapunov").abs()
+    found = jacobian_norms_along(rnn, networks["untrained"], x, every)
+    found |= {"closeness": closeness, "area": scores_of(run)["area"][members]}
+    found["information"] = shared_information(rnn, networks["untrained"], batch.x[0], **information)
+    measured += [("untrained", metric, value) for metric, value in found.items()]
+    return pd.concat(
+        [
+            grid_rows(by_cell(value.cpu(), wanted), job.seeds, wanted, metric, network=network)
+            for network, metric, value in measured
+        ],
+        ignore_index=True,
+    ).drop(columns="mode")
+
+
+def exponents_of(rnn: GainSaturationRNN, params: Params, x: Tensor, burn_in: int) -> dict[str, Tensor]:
+    """The leading exponent (member,) driven by x (T, 1, input), and as long without input from a constant state."""
+    free = {name: part for name, part in params.items() if name != "b"}
+    begin = x.new_full((1, rnn.units), 0.1)
+    driven = lyapunov_spectrum(rnn, params, x, k=1, burn_in=burn_in)
+    alone = lyapunov_spectrum(rnn, free, torch.zeros_like(x), state0=begin, k=1, burn_in=burn_in)
+    return {"lyapunov": driven.mean[:, 0], "lyapunov_autonomous": alone.mean[:, 0]}
+
+
+def jacobian_norms_along(rnn: GainSaturationRNN, params: Params, x: Tensor, every: int) -> dict[str, Tensor]:
+    """Mean norms (member,) of every so many Jacobians along x (T, 1, input)."""
+    jacobians = jacobians_along(rnn, params, x)[::every, :, 0]
+    return {
+        "norm_2": jacobian_norms(jacobians).mean(dim=0),
+        "norm_inf": jacobian_norms(jacobians, order=torch.inf).mean(dim=0),
+        "norm_vector": jacobians.sum(dim=-2).abs().amax(dim=-1).mean(dim=0),
+    }
+
+
+def shared_information(
+    rnn: GainSaturationRNN, params: Params, x: Tensor, *, samples: int, components: int, k: int
+) -> Tensor:
+    """Mutual information (member,), in nats, of the last input of sequences x (T, sequence, input) and the state.
+
+    Mixed-KSG on the first `samples` sequences and the leading principal `components` of the state after the last step.
+    """
+    x = x[:, :samples]
+    last = torch.full((x.shape[1],), len(x) - 1, device=x.device)
+    states = rnn.states_at(params, x, steps=last).double()
+    return mixed_ksg(x[-1].expand(len(states), -1, -1), principal_components(states, components).coordinates, k=k)
