@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from dynatlas.models.gain_saturation import LINEAR_ABOVE
 from dynatlas.models.recurrence import outer, with_bias
 
 
@@ -46,7 +47,7 @@ class GainSaturationRecurrence(torch.autograd.Function):
         for t in range(arguments.shape[1]):
             torch.mul(arguments[:, t].baddbmm_(before, w_rec), n, out=scaled)
             torch.sigmoid(scaled, out=logistic)
-            torch.ops.aten.softplus.out(scaled, out=soft).mul_(inverse)
+            torch.ops.aten.softplus.out(scaled, 1, LINEAR_ABOVE, out=soft).mul_(inverse)
             difference = torch.sub(logistic, soft, out=differences[:, t])
             before = torch.addcmul(soft, difference, s, out=states[:, t])
             torch.addcmul(offset, logistic, steepness, value=-1, out=scaled)  # gamma' / sigmoid

@@ -13,11 +13,12 @@ from dynatlas.figures.style import arm_legend, house_style, letter_panels, new_p
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.collections import PathCollection
     from matplotlib.figure import Figure
 
 MODES = arm_styles(["static", "homogeneous", "heterogeneous", "late homogeneous", "late heterogeneous"])
 CURVES = arm_styles(
-    ["softplus (1, 0)", "sigmoid (1, 1)", "near ReLU (20, 0)", "(5, 0)", "(5, 0.25)", "(5, 0.5)", "(5, -0.25)"]
+    ["softplus (1, 0)", "sigmoid (1, 1)", "near ReLU (20, 0)", "(5, 0)", "(5, 0.25)", "(5, 0.5)", "(20, -0.25)"]
 )
 CORNERS = 3
 """The first of the curves are the corners of the family."""
@@ -54,8 +55,8 @@ def draw_family(*, family: pd.DataFrame) -> Figure:
         ):
             axes.plot(own["x"], own["value"], **style.line, linewidth=2.0 if place < CORNERS else 1.0)
         axes.set(xlabel="x", ylabel=label)
-    panels[0, 0].set_ylim(-0.7, 2.5)
-    panels[0, 1].set_ylim(-0.5, 2.0)
+    panels[0, 0].set_ylim(-0.4, 2.5)
+    panels[0, 1].set_ylim(-0.8, 1.6)
     _slope_contours(panels[0, 2], _rows(family, metric="largest_slope"))
     letter_panels(panels)
     arm_legend(figure, styles, ncols=4)
@@ -119,7 +120,7 @@ def draw_trajectories(*, course: pd.DataFrame) -> Figure:
     return figure
 
 
-def _arrows(axes: Axes, rows: pd.DataFrame, mode: str):
+def _arrows(axes: Axes, rows: pd.DataFrame, mode: str) -> PathCollection:
     """Means over seeds; a dot is coloured by the final accuracy of the static network of its start."""
     last, starts = rows["update"].max(), ["n", "s"]
     final = _rows(rows, mode="static", metric="accuracy", update=last).groupby(starts)["value"].mean()
@@ -173,7 +174,8 @@ def draw_units(*, units: pd.DataFrame) -> Figure:
         own = own.assign(value=np.where(own["metric"] == "gain", own["value"] / own["n"], own["value"]))
         for axes, metric in zip(panels[:, column], ("gain", "saturation"), strict=True):
             rows = _rows(own, metric=metric)
-            edges = np.linspace(*np.quantile(rows["value"], [0.002, 0.998]), 60)
+            low, high = (float(rows["value"].quantile(share)) for share in (0.002, 0.998))
+            edges = np.linspace(low, high, 60)
             for s, style in zip(saturations, styles.values(), strict=True):
                 shares, _ = np.histogram(_rows(rows, s=s)["value"], bins=edges)
                 axes.stairs(shares / max(shares.sum(), 1), edges, color=style.color, linestyle=style.dash)

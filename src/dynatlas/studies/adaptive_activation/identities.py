@@ -27,7 +27,8 @@ def _gamma(x: Tensor, n: float, s: float) -> Tensor:
 
 def softplus(shift: float) -> float:
     """sup |gamma(x; 1, 0) - softplus(x)|; `shift` is added to the gain of gamma, here and below."""
-    return float((_gamma(_Z, 1 + shift, 0) - torch.nn.functional.softplus(_Z)).abs().max())
+    x = _Z / 2
+    return float((_gamma(x, 1 + shift, 0) - torch.logaddexp(x, _number(0))).abs().max())
 
 
 def sigmoid(shift: float) -> float:
@@ -90,18 +91,22 @@ def measure_identities(job: Job) -> pd.DataFrame:
 
 
 def measure_family(
-    job: Job, *, curves: Sequence[Sequence[float]], limit: float, points: int, gains: Sequence[float],
-    saturations: Sequence[float],
-) -> pd.DataFrame:  # fmt: skip
+    job: Job, *, curves: Sequence[Sequence[float]], limit: float, points: int, gains: Sequence[float], cells: int
+) -> pd.DataFrame:
     """What is drawn of the family: gamma and its slope at `curves` of (n, s), |x| <= limit, and the largest slopes.
 
-    The largest slope of a cell with s < 0, where the formula does not hold, is left out.
+    These on `cells` x `cells` gains (evenly on a logarithmic scale between the two of `gains`) and saturations in
+    [0, 1]. Nothing is random: there is one seed.
     """
-    x, seed, frames = torch.linspace(-limit, limit, points, dtype=torch.float64), job.seeds[0], []
+    x, frames = torch.linspace(-limit, limit, points, dtype=torch.float64), []
     for n, s in curves:
         slope = gain_saturation_derivatives(x, _number(n), _number(s))[0]
         for metric, values in (("activation", _gamma(x, n, s)), ("slope", slope)):
             frames.append(pd.DataFrame({"n": float(n), "s": float(s), "x": x, "metric": metric, "value": values}))
-    cells = [(float(n), float(s), float(largest_slope(_number(n), _number(s))[0])) for n in gains for s in saturations]
-    frames.append(pd.DataFrame(cells, columns=["n", "s", "value"]).assign(x=0.0, metric="largest_slope"))
-    return pd.concat(frames, ignore_index=True).assign(seed=seed)
+    steep = torch.logspace(math.log10(gains[0]), math.log10(gains[1]), cells, dtype=torch.float64)
+    rows, columns = (
+        axis.flatten() for axis in torch.meshgrid(steep, torch.linspace(0, 1, cells).double(), indexing="ij")
+    )
+    largest = {"n": rows, "s": columns, "x": 0.0, "metric": "largest_slope", "value": largest_slope(rows, columns)[0]}
+    frames.append(pd.DataFrame(largest))
+    return pd.concat(frames, ignore_index=True).assign(seed=job.seeds[0])

@@ -172,8 +172,8 @@ def adapt(
 ) -> Arrays:  # fmt: skip
     """The networks of `base` that learned on inputs as they are, after adapting to each change in each set of SETS.
 
-    All sets and changes are one stack, and see the same images; `together` as in `in_parts`. Returns parameters (seed x change x set, ...) and
-    `diverged_at`.
+    All sets and changes are one stack, and see the same images; `together` as in `in_parts`. Returns parameters
+    (seed x change x set, ...) and `diverged_at`.
     """
     parts = moved(pixels(**images), job.device)
     order = batch_order(len(parts.train), updates=updates, size=batch, generators=job.generators("adaptation batches"))
