@@ -142,7 +142,8 @@ def draw_perturbations(*, perturbations: pd.DataFrame) -> Figure:
         else:
             for name in names:
                 seed_band(axes, _rows(own, strategy=name), x="magnitude", style=STYLES[name])
-            axes.set(xticks=magnitudes, xlabel=unit)
+            axes.set_xticks(magnitudes, [f"{magnitude:g}".removeprefix("0") for magnitude in magnitudes])
+            axes.set_xlabel(unit)
         axes.set(title=str(family), ylim=(0, 1))
         reference_line(axes, CHANCE)
     figure.supylabel("mean accuracy over nine tasks", fontsize=8)
