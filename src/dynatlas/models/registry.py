@@ -5,16 +5,19 @@ What a model can do is said by the tables that it stands in; MODELS has all of t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, stack_module_state, vmap
 
+from dynatlas.models.convnet import ConvNet, ResNet, initialised
 from dynatlas.models.gain_saturation_rnn import GainSaturationRNN
 from dynatlas.models.gated import GRU, LSTM, Elman
 from dynatlas.models.mlp import PopulationMLP
-from dynatlas.models.rnn import ElmanRNN
+from dynatlas.models.rnn import ElmanRNN, Params
 
 
 @dataclass(frozen=True)
@@ -34,16 +37,45 @@ def _rollout(model: Any, params: Mapping[str, Tensor], x: Tensor) -> Tensor:
     return states
 
 
-def _each_step_alone(model: PopulationMLP, params: Mapping[str, Tensor], x: Tensor) -> Tensor:
-    return model.logits(params, x.flatten(1, 2)).unflatten(1, x.shape[1:3])
+def _each_step_alone(model: Any, params: Mapping[str, Tensor], x: Tensor) -> Tensor:
+    logits: Tensor = model.logits(params, x.flatten(1, 2))
+    return logits.unflatten(1, x.shape[1:3])
 
 
 def _recurrent(make: Callable[[], Any], outputs: int = 6) -> RegisteredModel:
     return RegisteredModel(make, 3, outputs, _rollout)
 
 
-def _feedforward(make: Callable[[], PopulationMLP]) -> RegisteredModel:
-    return RegisteredModel(make, 3, 2, _each_step_alone)
+def _feedforward(make: Callable[[], Any], n_in: int = 3) -> RegisteredModel:
+    return RegisteredModel(make, n_in, 2, _each_step_alone)
+
+
+@dataclass(frozen=True)
+class Modules:
+    """Ordinary modules for images of 4 x 4 pixels, as an ensemble of them is run."""
+
+    build: Callable[[], nn.Module]
+
+    def initialise(
+        self,
+        generators: Sequence[torch.Generator],
+        copies: int = 1,
+        *,
+        shared: bool = False,
+        dtype: torch.dtype = torch.float32,
+    ) -> Params:
+        """As `ElmanRNN.initialise`."""
+        modules: list[nn.Module] = []
+        for generator in generators:
+            drawn = [initialised(self.build, generator).to(dtype) for _ in range(1 if shared else copies)]
+            modules += drawn * copies if shared else drawn
+        return {name: tensor.detach() for name, tensor in stack_module_state(modules)[0].items()}
+
+    def logits(self, params: Mapping[str, Tensor], x: Tensor) -> Tensor:
+        """(E, image, 16) -> (E, image, class)."""
+        template, images = self.build(), x.unflatten(-1, (1, 4, 4))
+        found: Tensor = vmap(lambda own, given: functional_call(template, own, (given,)))(dict(params), images)
+        return found
 
 
 RATE = {
@@ -73,7 +105,9 @@ RECURRENT = RATE | STACKED
 FEEDFORWARD = {
     "mlp": _feedforward(lambda: PopulationMLP((3, 6, 5, 2))),
     "mlp_tanh_without_bias": _feedforward(lambda: PopulationMLP((3, 6, 2), activation="tanh", bias=False)),
+    "convnet": _feedforward(lambda: Modules(lambda: ConvNet(1, (3, 4), 2)), 16),
+    "resnet": _feedforward(lambda: Modules(lambda: ResNet(1, 2, widths=(3, 4), blocks=1, norm="none")), 16),
 }
-"""Have `activations` and `logits`."""
+"""Have `logits`. Without batch norm, by which the examples of a batch meet."""
 
 MODELS = RECURRENT | FEEDFORWARD
