@@ -26,6 +26,7 @@ from statistics import median
 
 import numpy as np
 import torch
+from _memory import peak_rise
 from torch import Tensor
 
 from dynatlas.artefacts import write_json
@@ -113,16 +114,7 @@ def alone(name: str) -> None:
     """Print by how many MiB this contender raises the memory of this process, once libraries are loaded."""
     points = clouds()
     contenders(points[:SLOW, :100])[name][0]()
-    Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
-    before = resident("VmRSS")
-    contenders(points)[name][0]()
-    print(resident("VmHWM") - before)
-
-
-def resident(which: str) -> float:
-    """MiB of this process: VmRSS now, VmHWM at its peak."""
-    line = next(one for one in Path("/proc/self/status").read_text().splitlines() if one.startswith(which))
-    return int(line.split()[1]) / 1024
+    print(peak_rise(contenders(points)[name][0]))
 
 
 def main() -> None:

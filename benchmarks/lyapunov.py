@@ -18,7 +18,6 @@ import argparse
 import json
 import math
 import platform
-import resource
 import statistics
 import subprocess
 import sys
@@ -28,6 +27,7 @@ from functools import partial
 from pathlib import Path
 
 import torch
+from _memory import peak_rise
 from torch import Tensor
 
 from dynatlas.artefacts import read_json, write_json
@@ -175,9 +175,7 @@ def measured(
     """Of `make(*of)`: median seconds of the processor and of the clock, times `factor`, and the rise of peak memory."""
     torch.set_num_threads(threads)
     call = make(*of)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    call()
-    rise = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    rise = peak_rise(call)
     processor, clock = [], []
     for _ in range(repeats):
         start = time.process_time(), time.perf_counter()

@@ -21,6 +21,7 @@ def load(name):
 
 @pytest.fixture
 def lyapunov(monkeypatch):
+    monkeypatch.syspath_prepend(FOLDER)
     module = load("lyapunov")
     for name, size in {"NETWORKS": 4, "STEPS": 6, "SEQUENCES": 2}.items():
         monkeypatch.setattr(module, name, size)
