@@ -59,12 +59,12 @@ def identity(draw: Draw) -> Floats:
     return verdicts("identity", largest, margin=1.0) == REPRODUCED
 
 
-def related(statistic: str, conditions: int = 5) -> Callable[[Draw], Floats]:
+def related(statistic: str, conditions: int = 5, repeats: int = 1) -> Callable[[Draw], Floats]:
     """A statistic within each seed over conditions that have nothing to do with the metric, put to `greater` 0."""
 
     def rate(draw: Draw) -> Floats:
-        metric = np.moveaxis(draw(conditions), 1, -1)
-        x = np.broadcast_to(np.arange(float(conditions)), metric.shape)
+        metric = np.moveaxis(draw(conditions * repeats), 1, -1)
+        x = np.broadcast_to(np.repeat(np.arange(float(conditions)), repeats), metric.shape)
         return verdicts("greater", STATISTICS[statistic](x, metric), margin=0.0) == REPRODUCED
 
     return rate
@@ -107,6 +107,7 @@ KINDS: dict[str, Callable[[Draw], Floats]] = {
     "identity, one seed off": identity,
     "spearman over 5 conditions": related("spearman"),
     "slope over 5 conditions": related("slope"),
+    "icc between 5 conditions": related("icc", repeats=3),
     "all_of 3, two true": all_parts,
     "any_of 3, none true": any_part,
     "count_of 5 of 9, none true": counted(0),

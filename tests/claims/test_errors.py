@@ -68,6 +68,10 @@ DECLARATIONS = {
     "unknown scale": (claim(scales=["quik"]), "scales.*quick"),
     "decided where it is not tested": (claim(scales=["paper"], decided_by="quick"), "decided_by: 'quick' is not among"),
     "two forms of compare": (claim(compare={"treatment": {}, "contrast": [{"weight": 1, "select": {}}]}), "allowed is"),
+    "two statistics": (
+        claim(statistic={"slope": {"along": "a"}, "icc": {"between": "a"}}),
+        r"allowed is one of \{spearman: ...\}, \{slope",
+    ),
     "spearman without a pair": (claim(statistic={"spearman": {}}), "along: column"),
     "compound without parts": (claim(test="all_of"), "parts: all_of needs at least two"),
     "parts of no compound": (claim(parts=[{"id": "a"}]), "parts: belongs to all_of"),
@@ -174,6 +178,16 @@ CELL = {"seed": 103, "metric": "accuracy", "arm": "old", "task": "copy"}
 NEW_ONLY = {"treatment": {"arm": "new"}}
 RATIO = {"spearman": {"along": "task"}}
 TABLES = {
+    "groups of no condition": (
+        claim(where={}, statistic={"icc": {"between": "tsk"}}),
+        table(),
+        "between: no condition column 'tsk'; did you mean 'task'",
+    ),
+    "groups of one row": (
+        claim(where={"arm": "new"}, statistic={"icc": {"between": "task"}}),
+        table(),
+        "no group has two rows",
+    ),
     "NaN": (claim(), with_value(table(), np.nan, **CELL), "NaN: seed 103 of {arm: old, task: copy}"),
     "missing seed": (claim(), without(table(), **CELL), "no row for seed 103"),
     "missing condition": (

@@ -93,6 +93,10 @@ FORMS = {
         COST | {"transform": "log", "where": {"arm": "new"}, "statistic": {"slope": {"along": "size", "scale": "log"}}},
         2,
     ),
+    "share of variance between tasks": (
+        GAIN | {"where": {"arm": "old"}, "statistic": {"icc": {"between": "task"}}},
+        -0.4925,
+    ),
     "difference of slopes": (
         GAIN
         | {

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from dynatlas.claims.intervals import mean_interval, sign_flip_p, t_p
-from dynatlas.claims.statistics import ranks, slope, spearman
+from dynatlas.claims.statistics import icc, ranks, slope, spearman
 from dynatlas.claims.verdicts import HYPOTHESES, p_sign_flip, p_value
 
 
@@ -96,3 +96,27 @@ def test_slope_is_the_least_squares_slope(rng: np.random.Generator) -> None:
     x, y = rng.normal(size=(2, 7, 5))
     assert slope(x, y) == pytest.approx([np.polyfit(a, b, 1)[0] for a, b in zip(x, y, strict=True)])
     assert np.isnan(slope(np.ones(5), np.arange(5.0)))
+
+
+def test_icc_by_hand_and_at_its_ends() -> None:
+    """Groups 1, 3 and 5, 7: mean squares 16 between and 2 within, so (16 - 2) / (16 + 2)."""
+    groups = np.array([0.0, 0, 1, 1])
+    assert icc(groups, np.array([1.0, 3, 5, 7])) == pytest.approx(14 / 18, abs=1e-15)
+    assert icc(groups, np.array([2.0, 2, 5, 5])) == 1
+    assert icc(groups, np.array([1.0, 3, 3, 1])) == -1
+    assert np.isnan(icc(np.zeros(4), np.arange(4.0)))
+    assert np.isnan(icc(np.arange(4.0), np.arange(4.0)))
+    assert np.isnan(icc(groups, np.ones(4)))
+
+
+def test_icc_is_the_share_of_variance_between_groups_also_of_unequal_ones(rng: np.random.Generator) -> None:
+    equal, unequal = np.repeat(np.arange(300.0), 4), np.repeat(np.arange(400.0), rng.integers(1, 6, 400))
+    for groups in (equal, unequal):
+        own = 2 * rng.normal(size=int(groups.max()) + 1)[groups.astype(int)]
+        order = rng.permutation(len(groups))
+        y = own + rng.normal(size=len(groups))
+        assert icc(groups, y) == pytest.approx(0.8, abs=0.05)
+        assert icc(groups[order], y[order]) == pytest.approx(float(icc(groups, y)), abs=1e-12)
+        assert abs(icc(groups, y[order])) < 0.12, "a wrong pairing leaves nothing"
+        together = icc(groups, np.stack([y, y[order]]))
+        assert together.tolist() == [icc(groups, y), icc(groups, y[order])]

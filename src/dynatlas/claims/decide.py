@@ -240,9 +240,9 @@ def _describe(selector: Selector) -> str:
 def _describe_statistic(rule: Part) -> str | None:
     if rule.statistic is None:
         return None
-    kind = "spearman" if rule.statistic.spearman else "slope"
     scale = rule.statistic.slope.scale if rule.statistic.slope else "linear"
-    return f"{kind} along {rule.statistic.pairing}" + ("" if scale == "linear" else f" ({scale})")
+    how = "between" if rule.statistic.icc else "along"
+    return f"{rule.statistic.kind} {how} {rule.statistic.pairing}" + ("" if scale == "linear" else f" ({scale})")
 
 
 def describe_control(control: Control) -> str:

@@ -131,24 +131,39 @@ class Slope(Strict):
     scale: Literal["linear", "log", "log2", "log10"] = "linear"
 
 
+class Icc(Strict):
+    """Intraclass correlation within a seed: the share of variance that lies between the values of a condition.
+
+    Rows that agree in it are repetitions, whatever else they differ in.
+    """
+
+    between: str
+
+
 class Statistic(Strict):
     """What becomes of the rows of a selection within a seed; without it they must be one row, whose value is taken."""
 
     spearman: Spearman | None = None
     slope: Slope | None = None
+    icc: Icc | None = None
 
     @model_validator(mode="after")
     def _one_form(self) -> Statistic:
-        if (self.spearman is None) == (self.slope is None):
-            raise ValueError("allowed is one of {spearman: ...} and {slope: ...}")
+        if sum(one is not None for one in (self.spearman, self.slope, self.icc)) != 1:
+            raise ValueError("allowed is one of {spearman: ...}, {slope: ...} and {icc: ...}")
         return self
+
+    @property
+    def kind(self) -> Literal["spearman", "slope", "icc"]:
+        """Which one it is."""
+        return "spearman" if self.spearman else "slope" if self.slope else "icc"
 
     @property
     def pairing(self) -> str | None:
         """The column or metric that is paired with the metric."""
         if self.spearman:
             return self.spearman.along or self.spearman.with_
-        return self.slope.along if self.slope else None
+        return self.slope.along if self.slope else self.icc.between if self.icc else None
 
 
 class Censored(Strict):

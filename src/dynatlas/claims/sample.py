@@ -6,10 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import pandas as pd
 
 from dynatlas.claims.declaration import Part, Term, at_scale, effective
 from dynatlas.claims.intervals import Floats
-from dynatlas.claims.statistics import slope, spearman
+from dynatlas.claims.statistics import STATISTICS
 from dynatlas.claims.tables import ClaimError, Grid, Table, aligned, grid, reduce_grid, select
 from dynatlas.names import nearest
 
@@ -143,10 +144,13 @@ def _statistic(rule: Part, term: Term, cells: Grid, source: Source, permutation:
     x = _paired(rule, term, cells, source)
     if permutation is not None:
         x = np.stack([row[permutation(seed, len(row))] for row, seed in zip(x, cells.seeds, strict=True)])
-    values = (spearman if rule.statistic.spearman else slope)(x, cells.values)
+    values = STATISTICS[rule.statistic.kind](x, cells.values)
     if np.isnan(values).any():
         seed = cells.seeds[int(np.argmax(np.isnan(values)))]
-        raise ClaimError(f"seed {seed}: {rule.statistic.pairing} or the metric is constant, so they have no relation")
+        raise ClaimError(
+            f"seed {seed}: {rule.statistic.pairing} or the metric is constant, so they have no relation"
+            + (" (or no group has two rows)" if rule.statistic.icc else "")
+        )
     return Grid(values[:, None], cells.seeds, cells.conditions.iloc[:1, :0])
 
 
@@ -157,6 +161,8 @@ def _paired(rule: Part, term: Term, cells: Grid, source: Source) -> Floats:
         raise ClaimError(f"{rule.statistic.pairing}: {cells.values.shape[1]} conditions; a relation needs at least 3")
     if rule.statistic.spearman and rule.statistic.spearman.with_:
         return aligned(cells, _other_metric(rule, term, source, rule.statistic.spearman.with_))
+    if rule.statistic.icc:
+        return _groups(cells, rule.statistic.icc.between)
     return _along(cells, str(rule.statistic.pairing), rule.statistic.slope.scale if rule.statistic.slope else "linear")
 
 
@@ -174,15 +180,26 @@ def _other_metric(rule: Part, term: Term, source: Source, metric: str) -> Grid:
     return reduce_grid(cells, {name: how for name, how in reduce.items() if name in has})
 
 
-def _along(cells: Grid, column: str, scale: str) -> Floats:
-    free = [name for name in cells.free if name != column]
+def _condition(cells: Grid, column: str, key: str) -> pd.Series:
     if column not in cells.conditions:
         known = [str(name) for name in cells.conditions]
-        raise ClaimError(f"along: no condition column {column!r}{nearest(column, known)} (known: {', '.join(known)})")
+        raise ClaimError(f"{key}: no condition column {column!r}{nearest(column, known)} (known: {', '.join(known)})")
+    return cells.conditions[column]
+
+
+def _groups(cells: Grid, column: str) -> Floats:
+    """Which value of a condition each row has, `(seed, condition)`, as a number."""
+    codes, _ = pd.factorize(_condition(cells, column, "between"))
+    return np.broadcast_to(codes.astype(float), cells.values.shape)
+
+
+def _along(cells: Grid, column: str, scale: str) -> Floats:
+    free = [name for name in cells.free if name != column]
+    values = _condition(cells, column, "along")
     if free:
         raise ClaimError(f"several rows a seed and {column}: {', '.join(free)} is free; fix it or `reduce` it")
     try:
-        x = cells.conditions[column].to_numpy(dtype=float)
+        x = values.to_numpy(dtype=float)
     except (TypeError, ValueError):
         raise ClaimError(f"along: {column} is not numeric") from None
     if scale != "linear" and (x <= 0).any():

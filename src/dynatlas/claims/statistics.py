@@ -1,4 +1,4 @@
-"""What becomes of several conditions within one seed: a rank correlation or a slope."""
+"""What becomes of several conditions within one seed: a rank correlation, a slope, an intraclass correlation."""
 
 from __future__ import annotations
 
@@ -31,4 +31,24 @@ def slope(x: Floats, y: Floats) -> Floats:
     return np.where(size > 0, (a * y).sum(axis=-1) / np.where(size > 0, size, 1.0), np.nan)
 
 
-STATISTICS: dict[str, Callable[[Floats, Floats], Floats]] = {"spearman": spearman, "slope": slope}
+def icc(x: Floats, y: Floats) -> Floats:
+    """Intraclass correlation of y along the last axis, in the groups of equal x: ICC(1), Shrout and Fleiss 1979.
+
+    (MSB - MSW) / (MSB + (m - 1) MSW) from the mean squares between and within groups of m values each: the share of the
+    variance of a single value that its group accounts for. Unequal groups have m = (n - sum n_g^2 / n) / (groups - 1).
+    NaN for fewer than two groups, where no group has a second value, and where y is constant.
+    """
+    x, y = np.broadcast_arrays(x, y)
+    member = x[..., None, :] == np.unique(x)[:, None]
+    size, n = member.sum(axis=-1), y.shape[-1]
+    mean = (member * y[..., None, :]).sum(axis=-1) / np.maximum(size, 1)
+    rest = y - (member * mean[..., None]).sum(axis=-2)
+    groups = (size > 0).sum(axis=-1)
+    sound = (groups > 1) & (groups < n) & (np.ptp(y, axis=-1) > 0)
+    between = (size * (mean - y.mean(axis=-1, keepdims=True)) ** 2).sum(axis=-1) / np.where(sound, groups - 1, 1)
+    within = (rest**2).sum(axis=-1) / np.where(sound, n - groups, 1)
+    m = (n - (size**2).sum(axis=-1) / n) / np.where(sound, groups - 1, 1)
+    return np.where(sound, (between - within) / np.where(sound, between + (m - 1) * within, 1.0), np.nan)
+
+
+STATISTICS: dict[str, Callable[[Floats, Floats], Floats]] = {"spearman": spearman, "slope": slope, "icc": icc}
