@@ -1,0 +1,162 @@
+"""What is measured on networks that never learned: gradients, lengths of sequences, inputs, architectures.
+
+Exponents are in nats per step. Each seed draws its own networks and has its own sequences of held-out text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from dynatlas.ensemble.parameters import Params
+from dynatlas.instruments.gradients import gradient_growth_rate
+from dynatlas.instruments.lyapunov import jacobians_along, lyapunov_from_jacobians, lyapunov_spectrum
+from dynatlas.jobs import Job
+from dynatlas.models.gated import Stacked
+from dynatlas.studies.lyapunov.world import SPREAD, Text, network, rows, with_gain
+
+Texts = dict[str, dict[str, Any]]
+PRIMARY = "primary"
+"""The text that these networks read."""
+
+
+def populations(
+    job: Job, cells: dict[str, int], gains: list[float], *, symbols: int
+) -> Iterator[tuple[str, int, Stacked, Params]]:
+    """Cell, seed, network and float64 parameters, one member for each gain; `cells` says how many units each has."""
+    gain = torch.tensor(gains, dtype=torch.float64, device=job.device)
+    for cell, units in cells.items():
+        net = network(cell, units=units, symbols=symbols)
+        for seed in job.seeds:
+            start = net.initialise([job.generator(f"drawn {cell}", seed)], len(gains), dtype=torch.float64)
+            yield cell, seed, net, with_gain(start, gain)
+
+
+@dataclass(frozen=True)
+class Gradients:
+    """Tanh networks, one for each gain; the first `skip` of `steps` are not counted."""
+
+    units: int
+    gains: list[float]
+    steps: int
+    skip: int
+
+
+def measure_gradients(job: Job, *, texts: Texts, sizes: dict[str, Any]) -> pd.DataFrame:
+    """Rate at which back-propagated vectors grow, against the exponents of the same Jacobians.
+
+    `slope`, `lambda_1` and `lambda_2` for each gain; `error`: |slope - exponent| for each of the two (column `against`,
+    elsewhere "none"); `correlation`: Pearson's, of slope and lambda_1 over networks (gain 0).
+    """
+    size, frames = Gradients(**sizes), []
+    corpus = Text(**texts[PRIMARY]).read(job)
+    for _, seed, net, params in populations(job, {"rnn": size.units}, size.gains, symbols=corpus.symbols):
+        inputs = corpus.sequences(1, steps=size.steps, generator=job.generator("gradients", seed))
+        jacobians = jacobians_along(net, params, inputs)
+        generator = job.generator("error vectors", seed)
+        slope = gradient_growth_rate(jacobians, skip=size.skip, generator=generator)[:, 0].cpu()
+        leading = lyapunov_from_jacobians(jacobians, k=2, burn_in=size.skip).exponents[:, 0].cpu()
+        r = torch.corrcoef(torch.stack([slope, leading[:, 0]]))[0, 1:]
+        frames.append(rows(r, seed, "correlation", gain=0.0, against="none"))
+        frames.append(rows(slope, seed, "slope", gain=size.gains, against="none"))
+        for name, exponent in zip(("lambda_1", "lambda_2"), leading.T, strict=True):
+            frames.append(rows(exponent, seed, name, gain=size.gains, against="none"))
+            frames.append(rows((slope - exponent).abs(), seed, "error", gain=size.gains, against=name))
+    return pd.concat(frames, ignore_index=True)
+
+
+@dataclass(frozen=True)
+class Lengths:
+    """Networks of these gains on so many sequences; T are `lengths`, counted after `burn_in` steps."""
+
+    gains: list[float]
+    lengths: list[int]
+    sequences: int
+    burn_in: int
+    shown: list[int]
+    """Orders of the exponents whose running estimate is kept."""
+
+
+def measure_lengths(job: Job, *, texts: Texts, cells: dict[str, int], sizes: dict[str, Any]) -> pd.DataFrame:
+    """How the exponents settle with the length T of a sequence (column `steps`).
+
+    `spread`: standard deviation of lambda_1 over sequences (order 1). `running`: estimates of some exponents (column
+    `order`) along the first sequence, of the first gain.
+    """
+    size, frames = Lengths(**sizes), []
+    corpus = Text(**texts[PRIMARY]).read(job)
+    for cell, seed, net, params in populations(job, cells, size.gains, symbols=corpus.symbols):
+        generator = job.generator("lengths", seed)
+        inputs = corpus.sequences(size.sequences, steps=size.burn_in + max(size.lengths), generator=generator)
+        for steps in size.lengths:
+            part = inputs[: size.burn_in + steps]
+            first = lyapunov_spectrum(net, params, part, k=1, burn_in=size.burn_in).exponents[..., 0]
+            where = {"cell": cell, "steps": steps, "gain": size.gains, "order": 1}
+            frames.append(rows(first.std(dim=1), seed, "spread", **where))
+        one = {name: w[:1] for name, w in params.items()}
+        found = lyapunov_spectrum(net, one, inputs[:, :1], k=max(size.shown), burn_in=size.burn_in)
+        for order in size.shown:
+            where = {"cell": cell, "steps": found.steps.tolist(), "gain": size.gains[0], "order": order}
+            frames.append(rows(found.running[0, 0, :, order - 1], seed, "running", **where))
+    return pd.concat(frames, ignore_index=True)
+
+
+@dataclass(frozen=True)
+class Shares:
+    """Networks of these gains, each on the same sequences."""
+
+    gains: list[float]
+    sequences: int
+    steps: int
+    burn_in: int
+
+
+def measure_shares(job: Job, *, texts: Texts, cells: dict[str, int], sizes: dict[str, Any]) -> pd.DataFrame:
+    """`lambda_1` and `mean` exponent of each network (column `gain`) on each sequence (column `sequence`)."""
+    size, frames = Shares(**sizes), []
+    corpus = Text(**texts[PRIMARY]).read(job)
+    for cell, seed, net, params in populations(job, cells, size.gains, symbols=corpus.symbols):
+        generator = job.generator("shares", seed)
+        inputs = corpus.sequences(size.sequences, steps=size.burn_in + size.steps, generator=generator)
+        found = lyapunov_spectrum(net, params, inputs, burn_in=size.burn_in).exponents
+        gain, sequence = np.repeat(size.gains, size.sequences), np.tile(range(size.sequences), len(size.gains))
+        for metric, values in (("lambda_1", found.amax(dim=-1)), ("mean", found.mean(dim=-1))):
+            frames.append(rows(values.flatten(), seed, metric, cell=cell, gain=gain, sequence=sequence))
+    return pd.concat(frames, ignore_index=True)
+
+
+@dataclass(frozen=True)
+class Starts:
+    """Widths p of U(-p, p), from which all weights are drawn."""
+
+    spreads: list[float]
+    steps: int
+    burn_in: int
+
+
+def measure_starts(job: Job, *, cells: dict[str, int], sizes: dict[str, Any]) -> pd.DataFrame:
+    """Exponents of networks whose weights, those of the inputs among them, are all U(-p, p), for each p (`spread`).
+
+    They read uniform random symbols; biases are 0. `largest` and `smallest` of the N leading exponents of N units;
+    `next`, the largest of the others where there are others (LSTM: hidden units beside the memory cells).
+    """
+    size, frames = Starts(**sizes), []
+    for cell, units in cells.items():
+        net = network(cell, units=units, symbols=4)
+        gain = torch.tensor(size.spreads, device=job.device) * units**0.5 / SPREAD
+        for seed in job.seeds:
+            generator = job.generator("random symbols", seed)
+            symbols = torch.randint(4, (size.burn_in + size.steps, 1), generator=generator, device=generator.device)
+            inputs = torch.nn.functional.one_hot(symbols, 4).double()
+            start = net.initialise([job.generator(f"starts {cell}", seed)], len(gain), shared=True, dtype=torch.float64)
+            params = with_gain(start, gain, inputs="recurrent")
+            found = lyapunov_spectrum(net, params, inputs, burn_in=size.burn_in).mean
+            picked = {"largest": found[:, 0], "smallest": found[:, units - 1]}
+            picked |= {"next": found[:, units]} if found.shape[1] > units else {}
+            frames += [rows(value, seed, name, cell=cell, spread=size.spreads) for name, value in picked.items()]
+    return pd.concat(frames, ignore_index=True)

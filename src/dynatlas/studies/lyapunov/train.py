@@ -1,0 +1,162 @@
+"""What is trained: populations of networks that predict the next symbol, each with hyperparameters of its own."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dynatlas.ensemble.fit import fit
+from dynatlas.ensemble.optimisers import Adam
+from dynatlas.ensemble.parameters import Params
+from dynatlas.ensemble.schedules import AtSteps
+from dynatlas.ensemble.watch import Watch
+from dynatlas.jobs import Job
+from dynatlas.models.gated import Stacked
+from dynatlas.models.rnn import readout
+from dynatlas.studies.lyapunov.world import Text, network, with_gain
+from dynatlas.tasks.symbols import SymbolBatch
+
+CHUNK = 64
+"""Validation windows that go through all networks at once."""
+Ranges = Mapping[str, tuple[float, float]]
+
+
+@dataclass(frozen=True)
+class StepDecay:
+    """A learning rate that is multiplied by `factor` every `every` updates, for the first time at update `start`."""
+
+    start: int
+    every: int
+    factor: float
+
+    def __call__(self, step: int, budget: Tensor) -> Tensor:
+        """As `ensemble.schedules.Schedule`."""
+        times = max(0, (step - self.start) // self.every + 1)
+        return torch.full_like(budget, self.factor**times, dtype=torch.float64)
+
+
+def train_networks(
+    job: Job, *, cell: str, text: str, texts: dict[str, dict[str, Any]], cells: dict[str, int], bias: bool, inputs: str,
+    configurations: int, ranges: dict[str, tuple[float, float]], window: int, batch: int, steps: int,
+    decay: dict[str, float] | None, snapshots: list[int], validation: int,
+) -> dict[str, Tensor]:  # fmt: skip
+    """`configurations` networks of each seed that read windows of a text and predict the next symbol.
+
+    Gain, learning rate and dropout of each network are drawn from `ranges` (see `draw_configurations`). All networks of
+    a seed see the same batches, which other seeds do not; `cells` says how many units each cell has. Cross-entropy over
+    the positions that the text scores; Adam, gradients clipped to norm 1 for each network. `decay`: arguments of
+    `StepDecay`, or None.
+
+    Returns, with leading axes (seed, configuration): `gain`, `learning_rate`, `dropout`; `loss`, the validation loss in
+    nats a symbol at each snapshot (..., snapshot); and `<step>.<name>`, the parameters after so many updates. Raises
+    ValueError for snapshots that do not begin at 0 and end at `steps`, and where networks diverge.
+    """
+    if snapshots != sorted(set(snapshots)) or (snapshots[0], snapshots[-1]) != (0, steps):
+        raise ValueError(f"snapshots: {snapshots}: wanted are rising steps from 0 to {steps}")
+    corpus = Text(**texts[text]).read(job)
+    drawn = draw_configurations(job, configurations, ranges)
+    net = network(cell, units=cells[cell], symbols=corpus.symbols, bias=bias)
+    start = net.initialise(job.generators("initialisation"), configurations)
+    start = with_gain(start, drawn["gain"].flatten().to(job.device), inputs=inputs)
+    batches, masks = job.generators("batches"), job.generators("dropout")
+    dropout = drawn["dropout"].to(job.device).float()
+    held_out = corpus.evenly(validation, steps=window)
+
+    def loss(params: Params, step: int) -> Tensor:
+        shown = corpus.draw(batch, steps=window, generators=batches)
+        return prediction_loss(net, params, shown, masks=keep_masks(dropout, shown, net.units, masks))
+
+    def snapshot(params: Params, step: int) -> dict[str, Tensor]:
+        return dict(params) | {"loss": validation_loss(net, params, held_out)}
+
+    fitted = fit(
+        loss,
+        start,
+        steps=steps,
+        optimiser=Adam(lr=drawn["learning_rate"].flatten().to(job.device)),
+        schedule=StepDecay(**decay) if decay else None,  # type: ignore[arg-type]
+        clip_norm=1.0,
+        watches={"snapshot": Watch(snapshot, at=AtSteps(frozenset(snapshots)))},
+        streams=[*batches, *masks],
+        job=job,
+        name=f"{cell} on {text}",
+    )
+    if fitted.diverged:
+        raise ValueError(f"{cell}: {fitted.diverged} of {len(start['w_out'])} networks diverged: lower learning_rate")
+    noted = fitted.logs["snapshot"].values
+    shape = (len(job.seeds), configurations)
+    by_step = {
+        f"{step}.{name}": noted[name][place].unflatten(0, shape)
+        for name in start
+        for place, step in enumerate(snapshots)
+    }
+    return drawn | by_step | {"loss": noted["loss"].movedim(0, -1).unflatten(0, shape)}
+
+
+def draw_configurations(job: Job, count: int, ranges: Ranges) -> dict[str, Tensor]:
+    """Hyperparameters of `count` networks of each seed, float64 (seed, configuration).
+
+    `gain` (standard deviation of the recurrent weights times sqrt(units)) and `learning_rate` are log-uniform in their
+    range, `dropout` (of the units that the readout sees) is uniform. Raises ValueError for other names.
+    """
+    names = ("gain", "learning_rate", "dropout")
+    if sorted(ranges) != sorted(names):
+        raise ValueError(f"ranges: {', '.join(ranges)}: wanted are {', '.join(names)}")
+    u = torch.stack([torch.from_numpy(job.rng("configurations", seed).random((3, count))) for seed in job.seeds])
+    drawn = {}
+    for place, name in enumerate(names):
+        low, high = ranges[name]
+        if name == "dropout":
+            drawn[name] = low + (high - low) * u[:, place]
+        else:
+            drawn[name] = torch.exp(math.log(low) + (math.log(high) - math.log(low)) * u[:, place])
+    return drawn
+
+
+def prediction_loss(net: Stacked, params: Params, shown: SymbolBatch, *, masks: Tensor | None = None) -> Tensor:
+    """Mean cross-entropy in nats over the scored positions of windows (seed or 1, time, trial, ...) -> (member,).
+
+    Members are seeds x configurations; those of a seed see the same windows. `masks` (member, time, trial, unit)
+    multiply the units that the readout sees.
+    """
+    members = len(params["w_out"])
+    copies = members // len(shown.x)
+    x, target = (part.repeat_interleave(copies, dim=0) for part in (shown.x, shown.target))
+    states = net.top(net.rollout(params, x))[:, shown.counted]
+    states = states if masks is None else states * masks[:, shown.counted]
+    outputs = readout(params, states).movedim(-1, 1)
+    return torch.nn.functional.cross_entropy(outputs, target[:, shown.counted], reduction="none").mean(dim=(1, 2))
+
+
+def keep_masks(dropout: Tensor, shown: SymbolBatch, units: int, generators: list[torch.Generator]) -> Tensor | None:
+    """Which units the readout sees, over the share that it does: (member, time, trial, unit); None if all.
+
+    dropout (seed, configuration): the share that is hidden.
+    """
+    if not bool((dropout > 0).any()):
+        return None
+    shape = (dropout.shape[1], *shown.target.shape[1:], units)
+    u = torch.stack([torch.rand(shape, generator=own, device=own.device) for own in generators])
+    rate = dropout[..., None, None, None]
+    return ((u >= rate) / (1 - rate)).flatten(0, 1)
+
+
+def validation_loss(net: Stacked, params: Params, held_out: SymbolBatch) -> Tensor:
+    """`prediction_loss` on the held-out windows, a few at a time -> (member,)."""
+    trials = held_out.target.shape[2]
+    total = torch.zeros(len(params["w_out"]), device=held_out.x.device)
+    for chosen in torch.arange(trials, device=held_out.x.device).split(CHUNK):
+        part = SymbolBatch(
+            x=held_out.x[:, :, chosen],
+            target=held_out.target[:, :, chosen],
+            y=held_out.y[:, :, chosen],
+            mask=held_out.mask[:, :, chosen],
+            counted=held_out.counted,
+        )
+        total = total + prediction_loss(net, params, part) * len(chosen)
+    return total / trials
