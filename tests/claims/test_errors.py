@@ -179,14 +179,14 @@ NEW_ONLY = {"treatment": {"arm": "new"}}
 RATIO = {"spearman": {"along": "task"}}
 TABLES = {
     "groups of no condition": (
-        claim(where={}, statistic={"icc": {"between": "tsk"}}),
+        claim(where={}, compare={"treatment": {}}, statistic={"icc": {"between": "tsk"}}),
         table(),
         "between: no condition column 'tsk'; did you mean 'task'",
     ),
-    "groups of one row": (
-        claim(where={"arm": "new"}, statistic={"icc": {"between": "task"}}),
-        table(),
-        "no group has two rows",
+    "groups without variance": (
+        claim(where={}, compare={"treatment": {}}, statistic={"icc": {"between": "task"}}),
+        table().assign(value=1.0),
+        "task or the metric is constant.*no group has two rows",
     ),
     "NaN": (claim(), with_value(table(), np.nan, **CELL), "NaN: seed 103 of {arm: old, task: copy}"),
     "missing seed": (claim(), without(table(), **CELL), "no row for seed 103"),
