@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import pytest
 
-from dynatlas.datasets.characters import read_characters
+from dynatlas.datasets.characters import read_book, read_characters
+from dynatlas.datasets.published import File
 
 
 def write(folder, **parts):
@@ -43,3 +46,31 @@ def test_what_cannot_be_read_is_named(tmp_path):
     (folder / "ptb" / "valid.txt").write_text("")
     with pytest.raises(ValueError, match=r"valid\.txt: there is no text"):
         read_characters("ptb", folder=folder)
+
+
+def book(path, raw):
+    path.write_bytes(raw)
+    return File(path.name, len(raw), hashlib.sha256(raw).hexdigest())
+
+
+def test_a_book_counts_every_character(tmp_path):
+    text = "Eh bien,\r\nmon prince. é\n"
+    file = book(tmp_path / "book.txt", text.encode())
+    alphabet, symbols = read_book(tmp_path / "book.txt", file, title="A book", source="its author")
+    assert alphabet == tuple(sorted(set(text)))
+    assert "".join(alphabet[place] for place in symbols.tolist()) == text
+
+
+def test_a_book_that_cannot_be_read_is_named(tmp_path):
+    path = tmp_path / "book.txt"
+    where = {"title": "A book", "source": "its author"}
+    with pytest.raises(FileNotFoundError, match=r"A book: book\.txt is missing; put it at .* SHA-256 ab"):
+        read_book(path, File("book.txt", 3, "ab"), **where)
+    file = book(path, b"abc")
+    path.write_bytes(b"abd")
+    with pytest.raises(ValueError, match=r"book\.txt: 3 bytes with SHA-256 .* from its author"):
+        read_book(path, file, **where)
+    with pytest.raises(ValueError, match=r"book\.txt: not text in UTF-8 \(byte 1\)"):
+        read_book(path, book(path, b"a\xff"), **where)
+    with pytest.raises(ValueError, match=r"book\.txt: there is no text"):
+        read_book(path, book(path, b""), **where)

@@ -1,4 +1,4 @@
-"""Text as a sequence of symbols, read from the user's own files: `folder/<name>/{train,valid,test}.txt`.
+"""Text as a sequence of symbols, read from the user's own files: `folder/<name>/{train,valid,test}.txt`, or one file.
 
 Penn Treebank at the level of characters (Mikolov et al. 2012) comes as lines of characters with blanks between them and
 `_` for the blank itself; any other text counts each of its characters. The files are never fetched from here.
@@ -11,6 +11,8 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
+
+from dynatlas.datasets.published import File, read_published
 
 PARTS = ("train", "valid", "test")
 
@@ -44,6 +46,23 @@ def read_characters(name: str, *, folder: Path) -> Characters:
             raise ValueError(f"{folder / name / f'{part}.txt'}: {what}")
         found[part] = torch.tensor([place[symbol] for symbol in text])
     return Characters(alphabet, **found)
+
+
+def read_book(path: Path, file: File, *, title: str, source: str) -> tuple[tuple[str, ...], Tensor]:
+    """Alphabet (sorted) and text (length,), long, of one published UTF-8 file; every character counts, line ends too.
+
+    Raises as `read_published` does, and ValueError for bytes that are not UTF-8 and for a file without text.
+    """
+    raw = read_published(path, file, title=title, source=source)
+    try:
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: not text in UTF-8 (byte {error.start})") from None
+    if not text:
+        raise ValueError(f"{path}: there is no text")
+    alphabet = tuple(sorted(set(text)))
+    place = {symbol: number for number, symbol in enumerate(alphabet)}
+    return alphabet, torch.tensor([place[symbol] for symbol in text])
 
 
 def _symbols(lines: list[str]) -> list[str]:

@@ -11,7 +11,8 @@ import pandas as pd
 import torch
 from torch import Generator, Tensor
 
-from dynatlas.datasets.char_text import read_char_text
+from dynatlas.datasets.characters import read_book
+from dynatlas.datasets.published import File
 from dynatlas.ensemble.parameters import Params
 from dynatlas.jobs import Job
 from dynatlas.models.gated import GRU, LSTM, Elman, Stacked
@@ -64,19 +65,24 @@ class Text:
     lag: int = 0
     keep: float = 0.85
     path: str = ""
-    sha256: str | None = None
+    size: int = 0
+    """Of the file, in bytes."""
+    sha256: str = ""
+    title: str = ""
     source: str = ""
 
     def read(self, job: Job) -> Corpus:
-        """The text, the same for all seeds. Raises ValueError for another kind, else as `read_char_text` does."""
+        """The text, the same for all seeds. Raises ValueError for another kind, else as `read_book` does."""
         if self.kind == "lag":
             text = lag_text(
                 self.length, symbols=self.symbols, lag=self.lag, keep=self.keep, generators=[job.generator("text", 0)]
             )[0]
             symbols = self.symbols
         elif self.kind == "file":
-            found = read_char_text(Path(self.path), sha256=self.sha256, source=self.source)
-            text, symbols = found.symbols.to(job.device), len(found.alphabet)
+            path = Path(self.path)
+            file = File(path.name, self.size, self.sha256)
+            alphabet, text = read_book(path, file, title=self.title, source=self.source)
+            text, symbols = text.to(job.device), len(alphabet)
         else:
             raise ValueError(f"text: kind: {self.kind!r}: allowed is 'lag' or 'file'")
         cut = round(self.share * len(text))

@@ -1,0 +1,340 @@
+"""Card 06: exponents that are known, populations that train as if alone, readouts by hand."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from dynatlas.config import read_yaml
+from dynatlas.jobs import Job, Run
+from dynatlas.models.from_torch import recurrent_to_torch
+from dynatlas.studies.lyapunov import drawn, identities, measure, train
+from dynatlas.studies.lyapunov.world import CELLS, Text, network, with_gain
+from dynatlas.tasks.lag_text import lag_text
+
+JOB = Job(study="lyapunov", seeds=[0, 1])
+LAG = {"kind": "lag", "share": 0.85, "length": 2000, "symbols": 4, "lag": 5, "keep": 0.85}
+TEXTS = {"primary": LAG}
+RANGES = {"gain": (0.1, 3.5), "learning_rate": (0.001, 0.01), "dropout": (0.0, 0.3)}
+SETTINGS = {
+    "texts": TEXTS, "text": "primary", "cells": {"rnn": 8, "gru": 6, "lstm": 5}, "bias": True, "inputs": "unit",
+    "configurations": 4, "ranges": RANGES, "window": 12, "batch": 3, "steps": 3, "decay": None,
+    "snapshots": [0, 1, 3], "validation": 5,
+}  # fmt: skip
+SEQUENCES = {"sequences": 2, "steps": 15, "burn_in": 5}
+
+
+def trained(cell: str = "rnn", job: Job = JOB, **changes) -> Run:
+    settings = SETTINGS | {"cell": cell} | changes
+    return Run(train.train_networks(job, **settings), seeds=job.seeds, settings=settings)
+
+
+def test_the_text_is_the_same_for_all_seeds_and_cut_once():
+    corpus = Text(**LAG).read(JOB)
+    again = Text(**LAG).read(Job(study="lyapunov", seeds=[5]))
+    whole = lag_text(2000, generators=[JOB.generator("text", 0)])[0]
+    assert torch.equal(torch.cat([corpus.learned, corpus.held_out]), whole)
+    assert torch.equal(again.learned, corpus.learned)
+    assert (len(corpus.learned), corpus.symbols, corpus.lag) == (1700, 4, 5)
+    with pytest.raises(ValueError, match="'lag' or 'file'"):
+        Text(**LAG | {"kind": "web"}).read(JOB)
+
+
+def test_windows_come_from_their_own_part_of_the_text():
+    corpus = Text(**LAG).read(JOB)
+    held_out, learned = ("".join(map(str, part.tolist())) for part in (corpus.held_out, corpus.learned))
+    even = corpus.evenly(4, steps=20)
+    assert all("".join(map(str, one)) in held_out for one in even.target[0].T.tolist())
+    assert even.x[0, 0].argmax(dim=-1).tolist()[0] == corpus.held_out[0]
+    shown = corpus.sequences(3, steps=30, generator=JOB.generator("evaluation", 0))
+    assert shown.dtype == torch.float64
+    assert shown.shape == (30, 3, 4)
+    assert bool((shown.sum(dim=-1) == 1).all())
+    assert all("".join(map(str, one)) in held_out for one in shown.argmax(dim=-1).T.tolist())
+    drawn_windows = corpus.draw(6, steps=20, generators=JOB.generators("batches"))
+    assert not torch.equal(drawn_windows.target[0], drawn_windows.target[1])
+    assert all("".join(map(str, one)) in learned for one in drawn_windows.target[1].T.tolist())
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_gain_is_the_spread_of_recurrent_weights_times_the_root_of_their_number(cell):
+    net = network(cell, units=60, symbols=4)
+    start = net.initialise([JOB.generator("initialisation", 0)], 2, dtype=torch.float64)
+    gain = torch.tensor([0.5, 2.0])
+    unit, both = with_gain(start, gain), with_gain(start, gain, inputs="recurrent")
+    spread = unit["w_rec_l0"].std(dim=(1, 2)) * 60**0.5
+    np.testing.assert_allclose(spread, gain, rtol=0.04)
+    p = gain.double() * (3 / 60) ** 0.5
+    for weights in (both["w_rec_l0"], both["w_in_l0"]):
+        largest = weights.abs().amax(dim=(1, 2))
+        assert bool((largest <= p).all())
+        assert bool((largest > 0.9 * p).all())
+    assert 0.9 < unit["w_in_l0"].abs().max() <= 1
+    with pytest.raises(ValueError, match="'unit' or 'recurrent'"):
+        with_gain(start, gain, inputs="none")
+
+
+def test_configurations_fill_their_ranges_and_belong_to_their_seed():
+    drawn_both = train.draw_configurations(JOB, 400, RANGES)
+    for name, (low, high) in RANGES.items():
+        assert drawn_both[name].shape == (2, 400)
+        assert low <= drawn_both[name].min()
+        assert drawn_both[name].max() <= high
+    assert abs(drawn_both["gain"].log().mean() - math.log(0.35) / 2) < 0.1
+    assert abs(drawn_both["dropout"].mean() - 0.15) < 0.02
+    alone = train.draw_configurations(Job(study="lyapunov", seeds=[1]), 400, RANGES)
+    assert all(torch.equal(alone[name][0], drawn_both[name][1]) for name in RANGES)
+    fixed = train.draw_configurations(JOB, 3, RANGES | {"learning_rate": (0.003, 0.003)})
+    np.testing.assert_allclose(fixed["learning_rate"], 0.003, rtol=1e-12)
+    with pytest.raises(ValueError, match="wanted are gain, learning_rate, dropout"):
+        train.draw_configurations(JOB, 3, {"gain": (0.1, 1.0)})
+
+
+def test_a_rate_falls_at_its_steps():
+    schedule, budget = train.StepDecay(start=4, every=3, factor=0.5), torch.ones(2)
+    found = [schedule(step, budget).tolist() for step in (0, 3, 4, 6, 7, 10)]
+    assert found == [[1, 1], [1, 1], [0.5, 0.5], [0.5, 0.5], [0.25, 0.25], [0.125, 0.125]]
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_losses_are_those_of_torchs_own_modules(cell):
+    net = network(cell, units=7, symbols=4)
+    params = net.initialise(JOB.generators("initialisation"), 2, dtype=torch.float64)
+    params["w_in_l0"] = params["w_in_l0"] * 0.5
+    shown = Text(**LAG).read(JOB).draw(3, steps=11, generators=JOB.generators("batches"))
+    shown = type(shown)(shown.x.double(), shown.target, shown.y, shown.mask, shown.counted)
+    found = train.prediction_loss(net, params, shown)
+    module = {"rnn": torch.nn.RNN, "gru": torch.nn.GRU, "lstm": torch.nn.LSTM}[cell](4, 7).double()
+    for member, seed in ((0, 0), (3, 1)):
+        module.load_state_dict(recurrent_to_torch(params, member))
+        outputs = module(shown.x[seed])[0] @ params["w_out"][member] + params["b_out"][member]
+        wanted = torch.nn.functional.cross_entropy(outputs[5:].flatten(0, 1), shown.target[seed, 5:].flatten())
+        torch.testing.assert_close(found[member], wanted, rtol=0, atol=1e-12)
+
+
+def test_validation_in_parts_is_the_whole(monkeypatch):
+    net, corpus = network("rnn", units=5, symbols=4), Text(**LAG).read(JOB)
+    params = net.initialise(JOB.generators("initialisation"), 2)
+    held_out = corpus.evenly(10, steps=12)
+    whole = train.prediction_loss(net, params, held_out)
+    monkeypatch.setattr(train, "CHUNK", 4)
+    torch.testing.assert_close(train.validation_loss(net, params, held_out), whole)
+
+
+def test_dropout_hides_its_share_and_keeps_the_mean():
+    shown = Text(**LAG).read(JOB).draw(30, steps=20, generators=JOB.generators("batches"))
+    dropout = torch.tensor([[0.0, 0.25], [0.5, 0.0]])
+    masks = train.keep_masks(dropout, shown, 10, JOB.generators("dropout"))
+    assert masks.shape == (4, 20, 30, 10)
+    for member, rate in enumerate(dropout.flatten().tolist()):
+        np.testing.assert_allclose(masks[member].unique(), [0, 1 / (1 - rate)] if rate else [1], rtol=1e-6)
+        assert float((masks[member] == 0).double().mean()) == pytest.approx(rate, abs=0.03)
+    assert train.keep_masks(torch.zeros(2, 2), shown, 10, JOB.generators("dropout")) is None
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_population_starts_as_drawn_and_a_seed_learns_as_if_it_were_alone(cell):
+    run = trained(cell)
+    net = network(cell, units=SETTINGS["cells"][cell], symbols=4)
+    start = with_gain(net.initialise(JOB.generators("initialisation"), 4), run["gain"].flatten())
+    for name, w in measure.parameters_at(run, 0).items():
+        assert torch.equal(w.flatten(0, 1), start[name])
+        assert not torch.equal(w, run[f"3.{name}"])
+    assert run["loss"].shape == (2, 4, 3)
+    alone = trained(cell, Job(study="lyapunov", seeds=[1]))
+    assert torch.equal(alone["3.w_rec_l0"][0], run["3.w_rec_l0"][1])
+    assert torch.equal(alone["loss"][0], run["loss"][1])
+
+
+def test_learning_lowers_the_loss_of_a_text_that_repeats_itself():
+    text = LAG | {"lag": 1, "keep": 1.0}
+    steady = RANGES | {"gain": (0.9, 1.1), "learning_rate": (0.02, 0.02), "dropout": (0.0, 0.0)}
+    run = trained(texts={"primary": text}, ranges=steady, steps=60, snapshots=[0, 60], batch=8)
+    assert bool((run["loss"][..., 1] < 0.5 * run["loss"][..., 0]).all())
+
+
+def test_snapshots_that_miss_an_end_and_networks_that_diverge_are_refused():
+    with pytest.raises(ValueError, match="rising steps from 0 to 3"):
+        trained(snapshots=[0, 1])
+    with pytest.raises(ValueError, match="rising steps"):
+        trained(snapshots=[1, 0, 3])
+    with pytest.raises(ValueError, match="networks diverged"):
+        trained(ranges=RANGES | {"learning_rate": (1e38, 1e38)})
+
+
+def test_the_papers_settings_at_a_small_size(tmp_path):
+    """A file of characters, no biases, all weights from U(-p, p), a rate that falls, dropout."""
+    raw = ("Well, Prince, so Genoa and Lucca are now just family estates.\n" * 40).encode()
+    path = tmp_path / "book.txt"
+    path.write_bytes(raw)
+    file = {
+        "kind": "file",
+        "share": 0.8,
+        "path": str(path),
+        "size": len(raw),
+        "title": "A book",
+        "source": "its author",
+    }
+    texts = {"primary": file | {"size": len(raw), "sha256": hashlib.sha256(raw).hexdigest()}}
+    decay = {"start": 2, "every": 1, "factor": 0.95}
+    job = Job(study="lyapunov", seeds=[0])
+    run = trained("lstm", job, texts=texts, bias=False, inputs="recurrent", decay=decay)
+    assert not [name for name in run if ".b_in" in name or ".b_rec" in name]
+    assert run["0.w_in_l0"].shape[2] == len(set(raw.decode()))
+    table = measure.measure_spectra(job, trained=run, cell="lstm", text="primary", sequences=SEQUENCES, early=1)
+    assert np.isfinite(table["value"]).all()
+    assert table.query("metric == 'exponent'")["order"].max() == 10
+    path.write_bytes(raw[:-1])
+    with pytest.raises(ValueError, match="from its author"):
+        trained("lstm", job, texts=texts)
+
+
+def test_paper_scale_has_the_papers_sizes_and_names_its_files():
+    spec = read_yaml(Path(__file__).parents[2] / "config" / "studies" / "lyapunov.yaml")
+    paper = spec["scales"]["paper"]
+    assert (paper["cells"]["lstm"], paper["window"], paper["batch"], paper["bias"]) == (512, 100, 100, False)
+    assert paper["steps"] == 15 * 256
+    assert paper["early"] == 4 * 256
+    with pytest.raises(FileNotFoundError, match=r"War and Peace: .*put it at .*lyapunov-hyperopt"):
+        Text(**paper["texts"]["primary"] | {"path": "nowhere/book.txt"}).read(JOB)
+
+
+SIZES = {
+    "units": 6, "linear_steps": 300, "linear_burn_in": 60, "prefixes": [1, 5, 30], "orbits": 8, "henon_steps": 300,
+    "lorenz_steps": 400, "dt": 0.01,
+}  # fmt: skip
+
+
+def test_identities_hold_and_their_wrong_indices_miss():
+    table = identities.measure_identities(JOB, sizes=SIZES)
+    largest = table.query("metric == 'deviation'").groupby(["part", "arm"])["value"].max().unstack()
+    loose = {"linear": 0.05, "henon": 0.06, "lorenz": 1.0, "lorenz sum": 1e-3, "henon sum": 1e-12}
+    for part, row in largest.iterrows():
+        assert row["right"] < loose.get(part, 1e-12), part
+        assert "sum" in part.removeprefix("sum rule") or row["wrong"] > 2 * row["right"] + 1e-3, part
+    numbers = table.query("part == 'henon' and arm == 'right'").pivot_table(
+        index=["seed", "order"], columns="metric", values="value"
+    )
+    np.testing.assert_allclose(numbers["expected"].dropna().unique(), [0.41922, -1.62319])
+    alone = identities.measure_identities(Job(study="lyapunov", seeds=[1]), sizes=SIZES)
+    both = table.query("seed == 1").reset_index(drop=True)
+    pd.testing.assert_frame_equal(alone, both, check_exact=True)
+
+
+def test_a_jacobian_without_its_reset_gate_misses():
+    table = identities.measure_jacobians(JOB, sizes={"units": 4, "steps": 12, "layers": [1, 2]})
+    largest = table.groupby("jacobian")["value"].max()
+    assert largest["analytic"] < 1e-9 < 1e-3 < largest["without reset"]
+    arms = table.query("jacobian == 'analytic'").groupby(["cell", "layers", "bias"]).size()
+    assert len(arms) == 12
+    assert (arms == 2).all()
+
+
+def test_gradients_grow_at_the_leading_exponent_and_not_at_the_second():
+    sizes = {"units": 12, "gains": [0.6, 1.2, 2.4], "steps": 250, "skip": 30}
+    table = drawn.measure_gradients(JOB, texts=TEXTS, sizes=sizes)
+    error = table.query("metric == 'error'").groupby("against")["value"].mean()
+    assert error["lambda_1"] < 0.03 < error["lambda_2"]
+    assert table.query("metric == 'correlation'")["value"].min() > 0.99
+
+
+def test_longer_sequences_spread_less_and_the_last_running_estimate_is_the_whole():
+    sizes = {"gains": [1.0, 2.0], "lengths": [10, 160], "sequences": 8, "burn_in": 20, "shown": [1, 3]}
+    table = drawn.measure_lengths(JOB, texts=TEXTS, cells={"rnn": 8, "lstm": 5}, sizes=sizes)
+    spread = table.query("metric == 'spread'").groupby(["cell", "steps"])["value"].mean().unstack()
+    assert (spread[160] < 0.7 * spread[10]).all()
+    running = table.query("metric == 'running' and cell == 'rnn' and seed == 0 and order == 1")
+    assert running["steps"].max() == 160
+    shares = {"gains": [1.0, 2.0], "sequences": 8, "steps": 160, "burn_in": 20}
+    again = drawn.measure_shares(JOB, texts=TEXTS, cells={"rnn": 8}, sizes=shares)
+    assert len(again) == 2 * 2 * 2 * 8
+
+
+def test_small_weights_leave_gates_half_open():
+    sizes = {"spreads": [1e-4, 1.0], "steps": 20, "burn_in": 20}
+    table = drawn.measure_starts(JOB, cells={"rnn": 6, "gru": 6, "lstm": 6}, sizes=sizes)
+    small = table.query("spread < .01").groupby(["cell", "metric"])["value"]
+    for cell, metric in product(("gru", "lstm"), ("largest", "smallest")):
+        np.testing.assert_allclose(small.get_group((cell, metric)), -math.log(2), atol=1e-3)
+    assert small.get_group(("rnn", "largest")).max() < -7
+    assert small.get_group(("lstm", "next")).max() < -15
+
+
+def spectra_table() -> pd.DataFrame:
+    """Three seeds, four networks, two exponents: the early leading exponent is -loss."""
+    rows = []
+    for seed, network_, step in product(range(3), range(4), (0, 5, 9)):
+        loss = 0.5 + network_ + 0.1 * seed
+        where = {"seed": seed, "cell": "rnn", "text": "primary", "configuration": network_, "step": step}
+        for order, value in ((1, -loss if step == 5 else -0.1 * order_of(step)), (2, -3.0 - network_)):
+            rows.append(where | {"order": order, "metric": "exponent", "value": value})
+        rows.append(where | {"order": 0, "metric": "loss", "value": loss if step else 9.0})
+        if step == 0:
+            rows += [where | {"order": 0, "metric": name, "value": float(network_)} for name in measure.HYPERPARAMETERS]
+    return pd.DataFrame(rows)
+
+
+def order_of(step: int) -> int:
+    return {0: 1, 5: 2, 9: 3}[step]
+
+
+def test_summaries_by_hand():
+    ((where, found),) = measure.populations(spectra_table(), 5)
+    assert where == {"cell": "rnn", "text": "primary"}
+    np.testing.assert_allclose(found["early_lambda_1"][1], [-0.6, -1.6, -2.6, -3.6])
+    np.testing.assert_allclose(found["early_abs_lambda_1"][1], [0.6, 1.6, 2.6, 3.6])
+    np.testing.assert_allclose(found["early_mean"][0], [-1.75, -2.75, -3.75, -4.75])
+    np.testing.assert_allclose(found["end_lambda_1"], -0.3)
+    np.testing.assert_allclose(found["final_loss"][2], [0.7, 1.7, 2.7, 3.7])
+    np.testing.assert_allclose(found["early_loss"], found["final_loss"])
+    np.testing.assert_allclose(found["gain"][0], [0, 1, 2, 3])
+
+
+def test_readouts_foresee_what_the_exponents_hold_and_nothing_of_permuted_losses():
+    rng = np.random.default_rng(0)
+    table = pd.concat(
+        [one.assign(configuration=one["configuration"] + 4 * k) for k in range(5) for one in [spectra_table()]]
+    )
+    noise = pd.Series(rng.normal(0, 1e-3, len(table)), index=table.index)
+    table = table.assign(value=table["value"] + noise.where(table["metric"] == "exponent", 0.0))
+    job = Job(study="lyapunov", seeds=range(3))
+    found = measure.measure_readouts(job, spectra=table, early=5)
+    r2 = found.query("metric == 'r2'").groupby(["losses", "reader"])["value"].mean()
+    assert r2["own", "early spectrum"] > 0.95
+    assert r2["own", "early loss"] > 0.95
+    assert r2["permuted", "early spectrum"] < 0.3
+    networks = measure.measure_networks(job, spectra=table, early=5)
+    wide = networks.pivot_table(index=["seed", "configuration"], columns="metric", values="value")
+    own = wide.loc[1]
+    total = ((own["final_loss"] - own["final_loss"].mean()) ** 2).sum()
+    by_hand = 1 - ((own["foreseen_by_spectrum"] - own["final_loss"]) ** 2).sum() / total
+    reported = found.query("metric == 'r2' and losses == 'own' and reader == 'early spectrum' and seed == 1")["value"]
+    assert reported.item() == pytest.approx(by_hand, abs=1e-12)
+
+
+def test_edges_by_hand():
+    """The best network of seed 0 has lambda_1 = -.2, those of the others -.3 and -.1: its reference is -.2."""
+    first = np.array([[-0.2, -1.0, 0.5, -2.0], [-0.3, -1.0, 0.5, -3.0], [-0.1, 0.7, -1.0, 0.6]])
+    losses = np.array([[1.0, 2, 3, 4], [1, 2, 3, 4], [1, 4, 2, 3]])
+    found = measure.edges(first, losses)
+    np.testing.assert_allclose(found["distance", "best"], [0.0, 0.15, 0.15])
+    np.testing.assert_allclose(found["distance", "worst"], [1.8, 2.85, 0.95])
+    assert found["in_band", "best"].tolist() == [1, 1, 1]
+    assert found["in_band", "worst"].tolist() == [0, 0, 0]
+
+
+def test_spectra_of_trained_networks_are_kept_for_all_seeds_at_three_steps():
+    run = trained("gru")
+    table = measure.measure_spectra(JOB, trained=run, cell="gru", text="primary", sequences=SEQUENCES, early=1)
+    exponents = table.query("metric == 'exponent'")
+    assert exponents.groupby(["seed", "step"]).size().to_dict() == {(s, t): 24 for s in (0, 1) for t in (0, 1, 3)}
+    assert table.query("metric == 'loss'").groupby("seed").size().tolist() == [12, 12]
+    with pytest.raises(ValueError, match="early: 2: allowed is one of the snapshots"):
+        measure.measure_spectra(JOB, trained=run, cell="gru", text="primary", sequences=SEQUENCES, early=2)
