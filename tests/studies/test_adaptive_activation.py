@@ -238,7 +238,8 @@ def made_up(task: str, accuracy: torch.Tensor, cells: dict, grids: dict, **array
     notes, seeds, count = accuracy.shape
     never = torch.full((seeds * count,), -1)
     plain = {"accuracy": accuracy.flatten(1), "steps": 10 * torch.arange(notes), "diverged_at": never}
-    plain["chance"] = torch.tensor(0.1, dtype=torch.float64)
+    plain |= {"loss": -accuracy.flatten(1), "chance": torch.tensor(0.1, dtype=torch.float64)}
+    plain["w_out"] = torch.zeros(seeds * count, 1, 10)
     settings = {"task": task, "cells": cells, "grids": grids}
     return Run(plain | arrays, seeds=list(range(seeds)), settings=settings)
 
@@ -252,9 +253,11 @@ def test_a_network_that_diverges_counts_at_chance_from_there():
     scores = measure.scores_of(run)
     assert scores["final"].tolist() == [0.9, 0.1]
     assert scores["area"].tolist() == pytest.approx([(0.3 + 0.6 + 0.8) / 3, (0.3 + 0.3 + 0.1) / 3])
+    late = math.log(10)  # the loss of a guess, from the third note on
+    assert scores["loss_area"].tolist() == pytest.approx([(0.3 + 0.6 + 0.8) / 3, (0.3 + (0.5 - late) / 2 - late) / 3])
 
 
-def test_gains_are_paired_over_starts_and_the_smaller_one_is_of_each_seed():
+def test_gains_are_paired_over_starts():
     cells = {"static": ["g"], "heterogeneous": ["h"]}
     grids = {"g": {"n": [1, 5], "s": [0]}, "h": {"n": [5], "s": [0]}}
     accuracy = torch.zeros(2, 2, 3, dtype=torch.float64)
@@ -264,7 +267,6 @@ def test_gains_are_paired_over_starts_and_the_smaller_one_is_of_each_seed():
     wide = found.pivot_table(index="seed", columns="score", values="value")
     assert wide["final"].tolist() == pytest.approx([0.1, -0.1])
     assert wide["area"].tolist() == pytest.approx([0.05, 0.15])
-    assert wide["smaller"].tolist() == pytest.approx([0.05, -0.1])
 
 
 def corner_runs(level: float) -> tuple[Job, list[Run]]:
@@ -312,7 +314,7 @@ def test_tasks_are_told_apart_by_how_shapes_moved_unless_labels_are_exchanged():
 def test_tables_of_the_grid_hold_every_cell():
     performance = measure.measure_performance(JOB, grid=GRID)
     course = measure.measure_course(JOB, grid=GRID)
-    assert len(performance) == 2 * 2 * len(LISTED) * 5
+    assert len(performance) == 2 * 2 * len(LISTED) * 6
     last = course.query(f"metric == 'accuracy' and update == {UPDATES}")
     both = last.merge(performance.query("metric == 'final'"), on=["task", "mode", "n", "s", "seed"])
     assert len(both) == 2 * 2 * len(LISTED)
@@ -330,17 +332,15 @@ def test_exponents_of_a_network_whose_units_are_all_on():
     params = rnn.initialise(JOB.generators("initialisation"), dtype=torch.float64)
     params["w_rec"], params["w_in"] = 0.2 * params["w_rec"], torch.ones_like(params["w_in"])
     x = torch.ones(60, 1, 1, dtype=torch.float64)
-    found = dynamics.exponents_of(rnn, params, x, burn_in=10)
-    torch.testing.assert_close(
-        found["lyapunov"], torch.full((2,), math.log(0.2), dtype=torch.float64), rtol=0, atol=1e-9
-    )
-    norms = dynamics.jacobian_norms_along(rnn, params, x, every=3)
+    found = dynamics.leading_exponent(rnn, params, x, burn_in=10)
+    torch.testing.assert_close(found, torch.full((2,), math.log(0.2), dtype=torch.float64), rtol=0, atol=1e-9)
+    norms = dynamics.jacobian_norms_along(rnn, params, x[10:])
     torch.testing.assert_close(norms["norm_2"], torch.full((2,), 0.2, dtype=torch.float64), rtol=0, atol=1e-9)
     torch.testing.assert_close(norms["norm_vector"], params["w_rec"].sum(dim=-1).abs().amax(dim=-1), rtol=0, atol=1e-9)
 
 
 def test_dynamics_are_those_of_the_start_and_of_what_was_trained():
-    settings = {"sequences": 8, "burn_in": 5, "every": 8, "information": {"samples": 30, "components": 2, "k": 3}}
+    settings = {"sequences": 8, "burn_in": 5, "norm_steps": 8, "information": {"samples": 30, "components": 2, "k": 3}}
     table = dynamics.measure_dynamics(
         JOB, grid=GRID, task="digits", tasks=TASKS, grids=GRIDS, starts=["starts"], **settings
     )
@@ -436,9 +436,9 @@ def planted(sign: float = 1.0) -> dict[str, pd.DataFrame]:
     for n, s in product((1.0, 5.0, 20.0), (0.0, 0.25, 0.5, 1.0)):
         add("dynamics", "area", 0.5 - sign * s / 3, network="untrained", n=n, s=s)
         add("dynamics", "closeness", -s, 0.05, network="untrained", n=n, s=s)
-    for task, mode in product(("digits", "copy"), ("heterogeneous", "frozen")):
-        add("gains", "gain", sign * 0.02 * (mode != "frozen"), 0.003 * (mode != "frozen"), task=task, mode=mode,
-            score="smaller")  # fmt: skip
+    for task, mode, score in product(("digits", "copy"), ("heterogeneous", "frozen"), ("final", "area", "loss_area")):
+        learns = float(mode != "frozen")
+        add("gains", "gain", sign * 0.02 * learns, 0.003 * learns, task=task, mode=mode, score=score)
     for labels, level in (("own", 0.5 + sign * 0.3), ("exchanged", 0.48)):
         add("decoding", "accuracy", level, 0.05, labels=labels)
     for task, cells in product(("digits", "copy"), ("own", "permuted")):

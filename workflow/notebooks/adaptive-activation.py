@@ -52,8 +52,7 @@ chosen.reset_index().groupby(["task", "score", "n", "s"]).size().rename("seeds")
 results.figure("courses")
 
 # %%
-gains = results.table("gains").query("score != 'smaller'")
-gains.groupby(["task", "mode", "score"])["value"].agg(["mean", "std"]).round(4)
+results.table("gains").groupby(["task", "mode", "score"])["value"].agg(["mean", "std"]).round(4)
 
 # %%
 final = performance.query("metric == 'final'").pivot_table(index=["task", "n", "s"], columns="mode", values="value")

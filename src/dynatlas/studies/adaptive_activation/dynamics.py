@@ -23,15 +23,15 @@ from dynatlas.studies.adaptive_activation.train import params_of
 
 def measure_dynamics(
     job: Job, *, grid: list[Run], task: str, tasks: dict[str, Any], grids: Grids, starts: list[str],
-    sequences: int, burn_in: int, every: int, information: dict[str, Any],
+    sequences: int, burn_in: int, norm_steps: int, information: dict[str, Any],
 ) -> pd.DataFrame:  # fmt: skip
     """Lyapunov exponents and Jacobians of static networks of these starts, before and after training (`network`).
 
-    Driven by the first `sequences` held-out sequences of the task, joined, with the state carried on (`lyapunov`,
-    nats a step), and without input (`lyapunov_autonomous`); untrained networks also `closeness` = -|lyapunov| and
-    `area`, the score of the same start after training, mean norms of every `every`-th Jacobian (`norm_2`, `norm_inf`,
-    and `norm_vector`, that of the vector gamma'(h) V), and `information`: of the last input and the state (see
-    `shared_information`).
+    `lyapunov`: the leading exponent, in nats a step, driven by the first `sequences` held-out sequences of the task,
+    joined, with the state carried on. Of untrained networks also `closeness` = -|lyapunov|; `area`, the score of the
+    same start after training; `lyapunov_autonomous`, without input and bias; mean norms of the Jacobians of the first
+    `norm_steps` steps (`norm_2`, `norm_inf`, and `norm_vector`, that of the vector gamma'(h) V); and `information`
+    (see `shared_information`).
     """
     problem, wanted = problem_for(job, task, tasks[task]), cells_of({"static": starts}, grids)
     rnn, batch = problem.network(tasks[task]["units"]), problem.held_out()
@@ -43,13 +43,16 @@ def measure_dynamics(
         "untrained": start(rnn, job.generators("initialisation"), wanted),
         "trained": select_members(params_of(run, job.device), members),
     }
-    measured: list[tuple[str, str, Tensor]] = []
-    for network, params in networks.items():
-        measured += [(network, metric, value) for metric, value in exponents_of(rnn, params, x, burn_in).items()]
-    closeness = -next(value for network, metric, value in measured if metric == "lyapunov").abs()
-    found = jacobian_norms_along(rnn, networks["untrained"], x, every)
-    found |= {"closeness": closeness, "area": scores_of(run)["area"][members]}
-    found["information"] = shared_information(rnn, networks["untrained"], batch.x[0], **information)
+    driven = {network: leading_exponent(rnn, params, x, burn_in) for network, params in networks.items()}
+    untrained = networks["untrained"]
+    unbiased = {name: part for name, part in untrained.items() if name != "b"}
+    found = jacobian_norms_along(rnn, untrained, x[:norm_steps]) | {
+        "closeness": -driven["untrained"].abs(),
+        "area": scores_of(run)["area"][members],
+        "lyapunov_autonomous": leading_exponent(rnn, unbiased, torch.zeros_like(x), burn_in),
+        "information": shared_information(rnn, untrained, batch.x[0], **information),
+    }
+    measured = [(network, "lyapunov", value) for network, value in driven.items()]
     measured += [("untrained", metric, value) for metric, value in found.items()]
     return pd.concat(
         [
@@ -60,18 +63,15 @@ def measure_dynamics(
     ).drop(columns="mode")
 
 
-def exponents_of(rnn: GainSaturationRNN, params: Params, x: Tensor, burn_in: int) -> dict[str, Tensor]:
-    """The leading exponent (member,) driven by x (T, 1, input), and as long without input from a constant state."""
-    free = {name: part for name, part in params.items() if name != "b"}
+def leading_exponent(rnn: GainSaturationRNN, params: Params, x: Tensor, burn_in: int) -> Tensor:
+    """The leading Lyapunov exponent (member,) along x (T, 1, input), from a small constant state."""
     begin = x.new_full((1, rnn.units), 0.1)
-    driven = lyapunov_spectrum(rnn, params, x, k=1, burn_in=burn_in)
-    alone = lyapunov_spectrum(rnn, free, torch.zeros_like(x), state0=begin, k=1, burn_in=burn_in)
-    return {"lyapunov": driven.mean[:, 0], "lyapunov_autonomous": alone.mean[:, 0]}
+    return lyapunov_spectrum(rnn, params, x, state0=begin, k=1, burn_in=burn_in).mean[:, 0]
 
 
-def jacobian_norms_along(rnn: GainSaturationRNN, params: Params, x: Tensor, every: int) -> dict[str, Tensor]:
-    """Mean norms (member,) of every so many Jacobians along x (T, 1, input)."""
-    jacobians = jacobians_along(rnn, params, x)[::every, :, 0]
+def jacobian_norms_along(rnn: GainSaturationRNN, params: Params, x: Tensor) -> dict[str, Tensor]:
+    """Mean norms (member,) of the Jacobians along x (T, 1, input)."""
+    jacobians = jacobians_along(rnn, params, x)[:, :, 0]
     return {
         "norm_2": jacobian_norms(jacobians).mean(dim=0),
         "norm_inf": jacobian_norms(jacobians, order=torch.inf).mean(dim=0),

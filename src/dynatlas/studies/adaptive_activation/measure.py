@@ -28,7 +28,6 @@ from dynatlas.studies.adaptive_activation.train import (
 )
 
 CORNERS = {"softplus": (1.0, 0.0), "sigmoid": (1.0, 1.0), "ReLU-like": (20.0, 0.0)}
-SCORES = ("final", "area")
 
 
 def grid_rows(
@@ -51,16 +50,21 @@ def by_cell(values: Tensor, cells: Sequence[Cell]) -> Tensor:
     return values.unflatten(-1, (-1, len(cells)))
 
 
-def course_of(run: Run) -> Tensor:
-    """Held-out accuracy (note, member), at chance from where a member diverged: it is counted, not dropped."""
+def course_of(run: Run, name: str = "accuracy") -> Tensor:
+    """Held-out accuracy or loss (note, member); at that of a guess from where a member diverged: it is not dropped."""
+    guess = run["chance"] if name == "accuracy" else torch.tensor(float(run["w_out"].shape[-1])).log()
     diverged = (run["diverged_at"] >= 0) & (run["diverged_at"] <= run["steps"][:, None])
-    return torch.where(diverged, run["chance"], run["accuracy"])
+    return torch.where(diverged, guess, run[name].double())
 
 
 def scores_of(run: Run) -> dict[str, Tensor]:
-    """`final` accuracy and `area` under the curve of accuracy over updates (trapezia, divided by their number)."""
+    """Larger is better: `final` accuracy, `area` under its curve over updates, `loss_area`, minus that under the loss.
+
+    Areas are trapezia over the number of updates.
+    """
     course, steps = course_of(run), run["steps"].double()
-    return {"final": course[-1], "area": torch.trapezoid(course, steps, dim=0) / (steps[-1] - steps[0])}
+    areas = [torch.trapezoid(one, steps, dim=0) / (steps[-1] - steps[0]) for one in (course, course_of(run, "loss"))]
+    return {"final": course[-1], "area": areas[0], "loss_area": -areas[1]}
 
 
 def measure_performance(job: Job, *, grid: list[Run]) -> pd.DataFrame:
@@ -90,7 +94,7 @@ def measure_course(job: Job, *, grid: list[Run]) -> pd.DataFrame:
 def measure_gains(job: Job, *, grid: list[Run]) -> pd.DataFrame:
     """What learning the shape gains: score of each mode minus that of static networks of the same starts.
 
-    Mean over the mode's starts, column `score`; the rows "smaller" are the smaller of both gains of a seed.
+    Mean over the mode's starts, by `score`.
     """
     frames = []
     for task, cells, run in jobs_of(grid):
@@ -98,10 +102,9 @@ def measure_gains(job: Job, *, grid: list[Run]) -> pd.DataFrame:
         for mode in dict.fromkeys(cell.mode for cell in cells if cell.mode != "static"):
             own = [at for at, cell in enumerate(cells) if cell.mode == mode]
             fixed = [place["static", cells[at].n, cells[at].s] for at in own]
-            gains = {name: (v[:, own] - v[:, fixed]).mean(dim=1) for name, v in scored(run, cells).items()}
-            gains["smaller"] = torch.stack(list(gains.values())).amin(dim=0)
-            for score, value in gains.items():
-                rows = {"seed": job.seeds, "value": value.tolist()}
+            for score, value in scored(run, cells).items():
+                gain = (value[:, own] - value[:, fixed]).mean(dim=1)
+                rows = {"seed": job.seeds, "value": gain.tolist()}
                 frames.append(pd.DataFrame(rows).assign(task=task, mode=mode, score=score, metric="gain"))
     return pd.concat(frames, ignore_index=True)
 
