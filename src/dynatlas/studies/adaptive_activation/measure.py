@@ -118,7 +118,7 @@ def measure_best(job: Job, *, grid: list[Run]) -> pd.DataFrame:
     """The static cell that is best on the other seeds, judged on this one, minus each corner of the family.
 
     Column `cells`: "own", or "permuted" where the choice sees cells exchanged within each seed at random. Rows of
-    metric `gain` by `corner` ("nearest": the smallest of a seed's gains); `n`, `s` and `value` of the chosen cell.
+    metric `gain` and `value` by `corner`; `n`, `s` and `value` of the cell that is "chosen".
     """
     frames = []
     for task, cells, run in jobs_of(grid):
@@ -143,7 +143,6 @@ def best_rows(values: np.ndarray, chosen: np.ndarray, cells: Sequence[Cell], see
     place = {(cell.n, cell.s): at for at, cell in enumerate(cells)}
     reached = values[np.arange(len(values)), chosen]
     gains = {name: reached - values[:, place[corner]] for name, corner in CORNERS.items()}
-    gains["nearest"] = np.min(list(gains.values()), axis=0)
     found = [("gain", corner, value) for corner, value in gains.items()]
     found += [
         ("n", "chosen", np.array([cells[at].n for at in chosen])),
