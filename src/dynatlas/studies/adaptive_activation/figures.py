@@ -72,13 +72,11 @@ def _slope_contours(axes: Axes, rows: pd.DataFrame) -> None:
     axes.set_xticks([], minor=True)
 
 
-def _mapped(
-    axes: Axes, rows: pd.DataFrame, *, unit: str, title: str, number: str = ".2f", centred: bool = False
-) -> None:
+def _mapped(axes: Axes, rows: pd.DataFrame, *, unit: str, title: str) -> None:
     """Means over seeds as a heat map with s up and n to the right."""
     grid = rows[rows["n"] < RELU].pivot_table(index="s", columns="n", values="value").sort_index(ascending=False)
     grid.index, grid.columns = [f"{s:g}" for s in grid.index], [f"{n:g}" for n in grid.columns]
-    heat_map(axes, grid, unit=unit, number=number, centred=centred)
+    heat_map(axes, grid, unit=unit)
     axes.set(xlabel="gain n", ylabel="saturation s", title=title)
 
 
@@ -92,12 +90,13 @@ def draw_maps(*, performance: pd.DataFrame, dynamics: pd.DataFrame) -> Figure:
     _mapped(panels[0, 2], _rows(static, task="copy", metric="final"), unit="accuracy", title="copy, at the end")
     before = _rows(dynamics, network="untrained")
     shown = {
-        "lyapunov": ("λ₁ (nats / step)", "leading exponent", True),
-        "norm_2": ("mean 2-norm", "Jacobian", False),
-        "information": ("nats", "input and state", False),
+        "closeness": ("|λ₁| (nats / step)", "leading exponent"),
+        "norm_2": ("mean 2-norm", "Jacobian"),
+        "information": ("nats", "input and state"),
     }
-    for axes, (metric, (unit, title, centred)) in zip(panels[1], shown.items(), strict=True):
-        _mapped(axes, _rows(before, metric=metric), unit=unit, title=title, centred=centred)
+    for axes, (metric, (unit, title)) in zip(panels[1], shown.items(), strict=True):
+        own = _rows(before, metric=metric)
+        _mapped(axes, own.assign(value=own["value"].abs()), unit=unit, title=title)
     letter_panels(panels)
     return figure
 
@@ -154,8 +153,9 @@ def draw_courses(*, course: pd.DataFrame) -> Figure:
         for mode, style in styles.items():
             own = _rows(accuracy[same], task=task, mode=mode).groupby(["n", "s", "update"])["value"].mean()
             low, middle, high = (own.groupby("update").quantile(share) for share in (0.25, 0.5, 0.75))
-            axes.fill_between(low.index, low, high, color=style.color, alpha=0.16, linewidth=0)
-            axes.plot(middle.index, middle, **style.line)
+            for quartile in (low, high):
+                axes.plot(quartile.index, quartile, **style.line, linewidth=0.6)
+            axes.plot(middle.index, middle, **style.line, linewidth=1.8)
         axes.set(xlabel="updates", ylabel="held-out accuracy", title=task, ylim=(0, 1.02))
     letter_panels(panels)
     arm_legend(figure, styles)
