@@ -84,7 +84,8 @@ def draw_losses(*, networks: pd.DataFrame) -> Figure:
                     vmin=-1, vmax=math.log10(3.5),
                 )  # fmt: skip
                 axes.set_xlabel(f"{label}, {when}")
-                axes.locator_params(axis="x", nbins=2, min_n_ticks=1)
+                axes.locator_params(axis="x", nbins=3)
+                axes.tick_params(axis="x", labelrotation=40)
             pair[0].sharey(pair[1])
             pair[1].tick_params(labelleft=False)
             pair[0].set_ylabel("final loss (nats)")
