@@ -98,7 +98,7 @@ def test_a_network_that_is_not_finite_is_nan_and_leaves_the_others_alone(qr_ever
 
 
 def test_gru_with_small_weights_forgets_by_half_at_each_step():
-    """Card of arXiv 2006.14123, C4c: the update gate stands at 1/2, so J = I / 2."""
+    """arXiv 2006.14123, claim C4c: the update gate stands at 1/2, so J = I / 2."""
     p, n = 1e-3, 20
     net = GRU(4, n, 1, recurrent_gain=p * math.sqrt(n), input_gain=p * math.sqrt(4), bias=False)
     params = net.initialise(streams(2), dtype=torch.float64)

@@ -1,4 +1,4 @@
-"""Card 07: stacks of starts and modes, what learns in them, measures on cases with known answers, planted claims."""
+"""Stacks of starts and modes, what learns in them, measures on cases with known answers, planted claims."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Card 06: exponents that are known, populations that train as if alone, readouts by hand."""
+"""Exponents that are known, populations that train as if alone, readouts by hand."""
 
 from __future__ import annotations
 

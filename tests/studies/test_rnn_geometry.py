@@ -1,4 +1,4 @@
-"""Card 09: identities of a network without bias, measures on cases with known answers, claims on planted tables."""
+"""Identities of a network without bias, measures on cases with known answers, claims on planted tables."""
 
 from __future__ import annotations
 

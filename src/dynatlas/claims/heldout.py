@@ -31,8 +31,8 @@ def heldout_readout(
     `fold` names the fold of each seed, (seed,); by default each seed is its own. For each fold, the features are
     z-scored by mean and standard deviation over the other folds (a feature that is constant there counts for nothing),
     and a prediction is the mean target of the k nearest there; of equal distances the earlier (seed, config) is taken.
-    Card 06, C5. Raises ValueError for values that are not finite, shapes that do not fit, fewer than two folds, and
-    fewer than k rows to learn from.
+    Raises ValueError for values that are not finite, shapes that do not fit, fewer than two folds, and fewer than k
+    rows to learn from.
     """
     x, y = np.asarray(features, dtype=np.float64), np.asarray(target, dtype=np.float64)
     folds = np.arange(len(x)) if fold is None else np.asarray(fold)

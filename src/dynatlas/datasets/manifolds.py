@@ -28,7 +28,7 @@ class LatentManifold:
 def latent_manifold(
     n: int = 1800, *, latents: int = 10, features: int = 200, ambient: int = 100, seed: int = 0
 ) -> LatentManifold:
-    """x = 1.5 tanh(z A) B with label 2 [z_1 > 0] + [z_1 z_2 > 0] (card 10, section 3).
+    """x = 1.5 tanh(z A) B with label 2 [z_1 > 0] + [z_1 z_2 > 0] (study dimensionality).
 
     z ~ N(0, 1), A ~ N(0, 1 / latents), B ~ N(0, 1 / features), drawn in this order from `RandomState(seed)`: the data
     belong to the study, not to a run. Raises ValueError for fewer than 2 latent variables.

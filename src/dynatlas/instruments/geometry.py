@@ -75,7 +75,7 @@ def readout_alignment(x: Tensor, y: Tensor, w_out: Tensor) -> Tensor:
     """|P M|^2 / |M|^2, the share of the class means' spread that the readout sees -> (...).
 
     M are the centred class means (class, unit) of x (..., example, unit), P projects on the span of the columns of
-    w_out (..., unit, output). 0 ... 1; a random subspace gives outputs / units (card 09, section 3).
+    w_out (..., unit, output). 0 ... 1; a random subspace gives outputs / units (study rnn-geometry).
     Raises ValueError where all class means coincide.
     """
     means = class_means(x, y)

@@ -23,7 +23,7 @@ def mixed_ksg(x: Tensor, y: Tensor, *, k: int = 5) -> Tensor:
 
     n_x, n_y count the samples (i included) strictly nearer than rho_i in x, in y, and k_i = k; where rho_i = 0, k_i
     counts the samples that coincide with i and n_x, n_y those within 1e-15. Strictly means `<`: the published code
-    subtracts 1e-15 from the radius, which on large data changes nothing and lets the k-th neighbour in (card 07).
+    subtracts 1e-15 from the radius, which on large data changes nothing and lets the k-th neighbour in.
     Estimates can be negative. Time grows with N^2. Raises ValueError for k outside 1 ... N - 1, recordings of unequal
     length and values that are not finite.
     """

@@ -27,7 +27,7 @@ def linear_probe(x: Tensor, y: Tensor, x_test: Tensor, y_test: Tensor, *, alpha:
 
     x (..., example, unit), y (example,) or (..., example), long, classes from 0. The class with the largest output is
     taken, the first of equal ones. Agrees with scikit-learn's RidgeClassifier. Untrained networks pass this probe too
-    (card 09, C1b): compare with one. Raises ValueError as `fit_ridge` does, and for labels that do not fit.
+    (study rnn-geometry, C1b): compare with one. Raises ValueError as `fit_ridge` does, and for labels that do not fit.
     """
     labels, asked = _labels(y, x), _labels(y_test, x_test)
     code = 2 * torch.eye(int(labels.max()) + 1, dtype=torch.float64, device=x.device) - 1

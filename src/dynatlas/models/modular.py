@@ -22,7 +22,7 @@ def split_copies(params: Mapping[str, Tensor], copies: int) -> list[Params]:
 
 
 def assemble_modules(modules: Sequence[Mapping[str, Tensor]]) -> Params:
-    """One network of unconnected modules (card 01, section 3.4): recurrent weights block-diagonal, all inputs shared.
+    """One network of unconnected modules (Marton et al. 2021): recurrent weights block-diagonal, all inputs shared.
 
     Each module is a tree of `models.rnn` with the same members and inputs; units, and outputs where all modules have
     them, stand one module after the other: `w_in` (E, n_in, N), `w_rec` (E, N, N), `b` (E, N), `w_out` (E, N, O),

@@ -41,7 +41,7 @@ class Conditions(TypedDict, total=False):
 class ElmanRNN:
     """Sizes, nonlinearity and initial weights of an ensemble of rate RNNs.
 
-    `alpha` is dt / tau. `leak` "outside" is the equation above (card 01); "inside" is
+    `alpha` is dt / tau. `leak` "outside" is the equation above (Marton et al. 2021); "inside" is
     r_t = phi((1 - a) r_{t-1} + a (x_t W_in + r_{t-1} W_rec + b + xi_t)). The two agree at a = 1.
     `activation` is a name (relu, tanh, sigmoid, softplus, identity) or a function of h (E, B, n).
     Weights are drawn as `*_init` (gaussian: N(0, gain^2 / fan-in); uniform: U(+-gain / sqrt(fan-in)); orthogonal:

@@ -1,7 +1,7 @@
 """Sequential learning by projecting the optimiser's update away from what earlier tasks use.
 
 Duncker, Driscoll, Shenoy, Sahani and Sussillo, "Organizing recurrent network dynamics by task-computation to enable
-continual learning", NeurIPS 2020; in the form of card 01, section 3.5.
+continual learning", NeurIPS 2020; in the form of Marton et al. 2021.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Text that can be foreseen only with memory: each symbol repeats the one `lag` steps before it, or is drawn anew.
 
-x_t = x_{t - lag} with probability `keep`, else uniform over V symbols (card 06, section 3). The network is shown x_t
+x_t = x_{t - lag} with probability `keep`, else uniform over V symbols (study lyapunov). The network is shown x_t
 and predicts x_{t + 1}.
 """
 

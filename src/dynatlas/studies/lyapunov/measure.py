@@ -31,7 +31,7 @@ FEATURES = {
 FORESEEN = {"foreseen_by_spectrum": "early spectrum", "foreseen_by_loss": "early loss"}
 HYPERPARAMETERS = ("gain", "learning_rate", "dropout")
 BAND = (-0.5, 0.0)
-"""Where good networks are expected to have lambda_1 (card 06, C7)."""
+"""Where good networks are expected to have lambda_1 (claim C7)."""
 
 
 def measure_spectra(
