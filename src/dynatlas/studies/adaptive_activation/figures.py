@@ -183,7 +183,7 @@ def draw_units(*, units: pd.DataFrame) -> Figure:
                 reference_line(axes, begin, across="x")
             axes.set_title(task)
             axes.set_xlabel("gain over its start" if metric == "gain" else "saturation")
-    for axes in panels[:, 0]:
+    for axes in panels.flat:
         axes.set_ylabel("share of units")
     letter_panels(panels)
     arm_legend(figure, styles)
