@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import pandas as pd
 import pytest
 import torch
 
 from dynatlas.instruments.dimension import participation_ratio
 from dynatlas.jobs import Job, Run
+from dynatlas.studies.dimensionality.figures import _whole
 from dynatlas.studies.dimensionality.images import as_images, image_network
 from dynatlas.studies.dimensionality.losses import (
     FullBatch,
@@ -17,7 +19,7 @@ from dynatlas.studies.dimensionality.losses import (
     noise_penalty,
     penalty_bound,
 )
-from dynatlas.studies.dimensionality.measure import average_excess, decodability, measure_images
+from dynatlas.studies.dimensionality.measure import average_excess, decodability, measure_images, measure_noise
 from dynatlas.studies.dimensionality.problems import RELEVANT, Problem, problem_named
 from dynatlas.studies.dimensionality.profiles import accuracy, summary
 from dynatlas.studies.dimensionality.train import Recipe, learn, network, train_images, train_noise
@@ -250,3 +252,64 @@ def test_weight_noise_goes_with_the_largest_batch_and_the_first_rate():
     assert found["batch 2.noise"].tolist() == [0, 0]
     assert found["batch 6.w1"].shape == (2, 3, 64, 4)
     assert found["again 6.w1"].shape == (2, 1, 64, 4)
+
+
+DIVERGING = {"width": 5, "depth": 2, "batches": [8], "steps": 30, "rates": [0.05, 1e9], "weight_noise": []}
+
+
+@pytest.mark.parametrize("data", ["digits", "manifold"])
+def test_networks_that_diverge_are_counted_at_chance_and_have_no_dimension(data):
+    settings = DIVERGING | {"data": data}
+    run = Run(train_noise(JOB, **settings), seeds=JOB.seeds, settings=settings)
+    assert run["batch 8.diverged"][0].tolist() == [False, True]  # of the other seed, units may have died instead
+    table = measure_noise(JOB, noise=[run])
+    lost = table[table.metric == "lost"].groupby("rate")["value"].agg(list).to_dict()
+    assert lost == {0.05: [0, 0, 0, 0], 1e9: [1, 1]}
+    wild = table[table.rate == 1e9]
+    assert set(wild.metric) == {"lost", "train_accuracy", "test_accuracy"}
+    assert set(wild[wild.metric == "test_accuracy"].value) == {1 / problem_named(data).classes}
+
+
+def test_one_lost_network_leaves_the_rows_of_the_others():
+    settings = DIVERGING | {"data": "manifold", "rates": [0.05]}
+    arrays = train_noise(JOB, **settings)
+    whole = measure_noise(JOB, noise=[Run(arrays, seeds=JOB.seeds, settings=settings)])
+    arrays["batch 8.w2"][0] = 0  # a hidden layer that answers every input alike
+    arrays["batch 8.b2"][0] = 1
+    dead = measure_noise(JOB, noise=[Run(arrays, seeds=JOB.seeds, settings=settings)])
+    first = dead[(dead.stream == "first") & (dead.seed == 0)].set_index("metric")["value"]
+    assert first.to_dict() == {"lost": 1, "train_accuracy": 0.25, "test_accuracy": 0.25}
+    keys = ["seed", "stream", "layer", "metric"]
+    left = dead.merge(whole, on=keys)
+    assert len(left[left.seed == 1]) == len(whole[whole.seed == 1])
+    assert left[left.seed == 1].value_x.tolist() == pytest.approx(left[left.seed == 1].value_y.tolist())
+
+
+def test_images_of_a_network_that_diverged_are_lost():
+    sizes = {"plain": {"channels": [3, 4]}}
+    settings = {"data": "digits", "network": "plain", "sizes": sizes, "batch": 6}
+    arrays = train_images(JOB, **settings, steps=1, learning_rate=0.1)
+    arrays["diverged.trained"][0] = True
+    table = measure_images(JOB, images=[Run(arrays, seeds=JOB.seeds, settings=settings)])
+    trained = table[table.arm == "trained"]
+    assert trained[trained.metric == "lost"].value.tolist() == [1, 0]
+    assert set(trained[trained.metric == "last_mle"].seed) == {1}
+    assert set(table[(table.arm == "untrained") & (table.metric == "last_mle")].seed) == {0, 1}
+
+
+def test_figures_leave_out_conditions_with_a_lost_network():
+    rows = [
+        {
+            "seed": seed,
+            "batch": batch,
+            "arm": None,
+            "metric": metric,
+            "value": float(metric == "lost" and batch + seed == 6),
+        }
+        for seed in (0, 1)
+        for batch in (5, 10)
+        for metric in ("lost", "mle")
+    ]
+    table = pd.DataFrame(rows)
+    assert _whole(table)["batch"].tolist() == [10] * 4
+    assert len(_whole(table[table.metric != "lost"])) == 4

@@ -43,6 +43,15 @@ def _rows(table: DataFrame, **wanted: object) -> DataFrame:
     return table[keep]
 
 
+def _whole(table: DataFrame) -> DataFrame:
+    """Without the conditions in which a network was lost (see `layer_rows`): the mean of the others would flatter."""
+    names = [
+        name for name in ("data", "network", "arm", "stream", "batch", "rate", "sigma", "fraction") if name in table
+    ]
+    lost = table["value"].where(table["metric"] == "lost", 0)
+    return table[lost.groupby([table[name] for name in names], dropna=False).transform("max") == 0]
+
+
 def _levels(values: Sequence[float], label: str) -> dict[float, tuple[str, ArmStyle]]:
     """Legend entry and look of each condition along an axis."""
     pairs = zip(sorted(set(values)), LEVELS.values(), strict=False)
@@ -68,6 +77,7 @@ def _profiles(axes: Axes, table: DataFrame, column: str, levels: dict[float, tup
 @house_style()
 def draw_profiles(*, layers: DataFrame) -> Figure:
     """F1: local and global dimension along the layers, trained and untrained."""
+    layers = _whole(layers)
     sets = list(layers["data"].unique())
     figure, panels = new_panels(len(sets), 3, width=2, height=2.3 * len(sets) + 0.4)
     shown: dict[str, ArmStyle] = {}
@@ -88,6 +98,7 @@ def draw_profiles(*, layers: DataFrame) -> Figure:
 @house_style()
 def draw_images(*, image_layers: DataFrame) -> Figure:
     """F1 for images: dimension along plain and residual convolutional networks, trained and untrained."""
+    image_layers = _whole(image_layers)
     rows = _rows(image_layers, batch=image_layers["batch"].min())
     cases = rows[["data", "network"]].drop_duplicates().to_numpy().tolist()
     figure, panels = new_panels(len(cases), 2, width=2, height=2.3 * len(cases) + 0.4)
@@ -108,6 +119,7 @@ def draw_images(*, image_layers: DataFrame) -> Figure:
 @house_style()
 def draw_noise(*, noisy: DataFrame) -> Figure:
     """F2: profiles for batch sizes and weight noise, and the last hidden layer against learning rate over batch."""
+    noisy = _whole(noisy)
     sets = list(noisy["data"].unique())
     figure, panels = new_panels(len(sets), 3, width=2, height=2.4 * len(sets))
     for row, data in zip(panels, sets, strict=True):
@@ -142,6 +154,7 @@ def _against_noise(axes: Axes, rows: DataFrame) -> None:
 @house_style()
 def draw_course(*, layers: DataFrame) -> Figure:
     """F3: dimension of three layers while the network learns."""
+    layers = _whole(layers)
     sets = list(layers["data"].unique())
     figure, panels = new_panels(len(sets), 2, width=2, height=2.3 * len(sets) + 0.3)
     for row, data in zip(panels, sets, strict=True):
@@ -161,6 +174,7 @@ def draw_course(*, layers: DataFrame) -> Figure:
 @house_style()
 def draw_labels(*, relabelled: DataFrame) -> Figure:
     """F4: profiles for shares of wrong labels, and dimension of the last hidden layer against test accuracy."""
+    relabelled = _whole(relabelled)
     sets = list(relabelled["data"].unique())
     figure, panels = new_panels(len(sets), 3, width=2, height=2.6 * len(sets))
     for row, data in zip(panels, sets, strict=True):
@@ -220,6 +234,7 @@ def draw_averages(*, averages: DataFrame) -> Figure:
 @house_style()
 def draw_selection(*, layers: DataFrame, noisy: DataFrame) -> Figure:
     """F7: how well relevant and nuisance latent variables can be read from each layer; and under noise."""
+    layers, noisy = _whole(layers), _whole(noisy)
     figure, panels = new_panels(1, 3, width=2, height=2.6, sharey=True)
     for name, style in LATENTS.items():
         metric, arm = name.split(", ")

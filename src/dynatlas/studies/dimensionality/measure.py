@@ -17,7 +17,6 @@ from dynatlas.instruments.dimension import participation_ratio
 from dynatlas.instruments.dimension_profile import measure_dimension
 from dynatlas.jobs import Job, Run
 from dynatlas.models.convnet import ConvNet, ResNet
-from dynatlas.models.mlp import PopulationMLP
 from dynatlas.models.weight_noise import WeightNoise
 from dynatlas.optim.ridge import ridge_readout
 from dynatlas.studies.dimensionality.images import as_images, image_network
@@ -26,12 +25,13 @@ from dynatlas.studies.dimensionality.problems import RELEVANT, Problem, on_cpu, 
 from dynatlas.studies.dimensionality.profiles import (
     ESTIMATORS,
     WHOLE,
+    Networks,
     Values,
     accuracy,
+    chosen,
+    has_dimension,
     layer_rows,
-    layers_of,
-    mlp_of,
-    network_at,
+    networks_of,
     profile_rows,
     rows,
 )
@@ -76,31 +76,32 @@ def measure_profiles(job: Job, *, profiles: list[Run], course: list[str]) -> pd.
         data = run.settings["data"]
         problem = problem_named(data)
         for arm, activation in run.settings["arms"][data].items():
-            model = mlp_of(run, arm, activation)
             for name, place in {"untrained": 0, "trained": -1}.items() if arm == "trained" else [(arm, -1)]:
-                params = network_at(run, arm, place)
+                networks = networks_of(run, arm, place, activation=activation)
                 where = {"data": data, "arm": name, "step": int(run["snapshots"][place])}
-                frames += layer_rows(job, problem, model, params, **where)
-                frames += selection_rows(job, problem, model, params, **where)
+                frames += layer_rows(job, problem, networks, **where)
+                frames += selection_rows(job, problem, networks, **where)
             if arm == "trained":
-                frames += course_rows(job, problem, model, run, course, data=data, arm=arm)
+                frames += course_rows(job, problem, run, course, data=data, arm=arm)
     return pd.concat(frames, ignore_index=True)
 
 
-def selection_rows(
-    job: Job, problem: Problem, model: PopulationMLP, params: Params, **where: Any
-) -> list[pd.DataFrame]:
-    """How well each layer's held-out activations give relevant and nuisance latent variables back."""
+def selection_rows(job: Job, problem: Problem, networks: Networks, **where: Any) -> list[pd.DataFrame]:
+    """How well each layer's held-out activations give relevant and nuisance latent variables back; no row of one that
+    is lost (see `layer_rows`)."""
     if problem.latents is None:
         return []
-    fitted, heldout = (layers_of(model, params, part.x) for part in (problem.data.train, problem.data.test))
-    frames, gaps = [], []
+    fitted, heldout = (networks.layers(part.x) for part in (problem.data.train, problem.data.test))
+    kept = has_dimension(networks.diverged, [*fitted, *heldout])
+    if not kept.any():
+        return []
+    frames, gaps, seeds = [], [], chosen(job.seeds, kept)
     for layer, (here, there) in enumerate(zip(fitted, heldout, strict=True)):
-        explained = decodability(here, problem.latents.train.x, there, problem.latents.test.x)
+        explained = decodability(here[kept], problem.latents.train.x, there[kept], problem.latents.test.x)
         values = {"relevant": explained[:, :RELEVANT].mean(-1), "nuisance": explained[:, RELEVANT:].mean(-1)}
         gaps.append(values["relevant"] - values["nuisance"])
-        frames.append(rows(values | {"selection": gaps[-1]}, job.seeds, layer=layer, **where))
-    return [*frames, rows({"selection_change": gaps[-2] - gaps[1]}, job.seeds, layer=WHOLE, **where)]
+        frames.append(rows(values | {"selection": gaps[-1]}, seeds, layer=layer, **where))
+    return [*frames, rows({"selection_change": gaps[-2] - gaps[1]}, seeds, layer=WHOLE, **where)]
 
 
 def decodability(x: Tensor, z: Tensor, x_new: Tensor, z_new: Tensor) -> Tensor:
@@ -114,17 +115,19 @@ def decodability(x: Tensor, z: Tensor, x_new: Tensor, z_new: Tensor) -> Tensor:
 
 
 def course_rows(
-    job: Job, problem: Problem, model: PopulationMLP, run: Run, estimators: Sequence[str], *, data: str, arm: str
+    job: Job, problem: Problem, run: Run, estimators: Sequence[str], *, data: str, arm: str
 ) -> list[pd.DataFrame]:
     """Dimension of the first, middle and last hidden layer after the steps at which snapshots were taken."""
     frames = []
-    hidden = model.layers - 1
     for place, step in enumerate(run["snapshots"].tolist()):
-        clouds = layers_of(model, network_at(run, arm, place), problem.data.test.x)
-        for layer in sorted({1, (hidden + 1) // 2, hidden}):
-            found = measure_dimension(clouds[layer], estimators)
+        networks = networks_of(run, arm, place)
+        clouds = networks.layers(problem.data.test.x)
+        kept = has_dimension(networks.diverged, clouds)
+        hidden = len(clouds) - 2
+        for layer in sorted({1, (hidden + 1) // 2, hidden}) if kept.any() else ():
+            found = measure_dimension(clouds[layer][kept], estimators)
             values = {f"course_{name}": value for name, value in found.items()}
-            frames.append(rows(values, job.seeds, data=data, arm=arm, step=step, layer=layer))
+            frames.append(rows(values, chosen(job.seeds, kept), data=data, arm=arm, step=step, layer=layer))
     return frames
 
 
@@ -135,13 +138,12 @@ def measure_noise(job: Job, *, noise: list[Run]) -> pd.DataFrame:
         problem = problem_named(run.settings["data"])
         for name in dict.fromkeys(key.partition(".")[0] for key in run):
             kind, _, size = name.partition(" ")
-            model = mlp_of(run, name)
             for place, (rate, sigma) in enumerate(zip(run[f"{name}.rate"], run[f"{name}.noise"], strict=True)):
                 where = {"data": run.settings["data"], "stream": "first" if kind == "batch" else "second"}
                 where |= {"batch": int(size), "rate": round(float(rate), 6), "sigma": round(float(sigma), 6)}
-                params = {key: value[:, place] for key, value in network_at(run, name).items()}
-                frames += layer_rows(job, problem, model, params, **where)
-                frames += selection_rows(job, problem, model, params, **where)
+                networks = networks_of(run, name, (slice(None), place))
+                frames += layer_rows(job, problem, networks, **where)
+                frames += selection_rows(job, problem, networks, **where)
     return pd.concat(frames, ignore_index=True)
 
 
@@ -149,12 +151,12 @@ def measure_labels(job: Job, *, labels: list[Run]) -> pd.DataFrame:
     """Profiles and summaries for every share of labels drawn anew."""
     frames = []
     for run in labels:
-        data, model = run.settings["data"], mlp_of(run, "labels")
+        data = run.settings["data"]
         problem = problem_named(data)
         for place, fraction in enumerate(run.settings["fractions"]):
-            params = {key: value[:, place] for key, value in network_at(run, "labels").items()}
+            networks = networks_of(run, "labels", (slice(None), place))
             learned, where = run["labels"][:, place], {"data": data, "fraction": float(fraction)}
-            frames += layer_rows(job, problem, model, params, learned=learned, **where)
+            frames += layer_rows(job, problem, networks, learned=learned, **where)
     return pd.concat(frames, ignore_index=True)
 
 
@@ -163,9 +165,8 @@ def measure_sizes(job: Job, *, sizes: Run) -> pd.DataFrame:
     data, frames = sizes.settings["data"], []
     problem = problem_named(data)
     for size in sizes.settings["sizes"]:
-        params = network_at(sizes, f"size {size}")
         learned, where = problem.data.train.y[:size], {"data": data, "examples": size}
-        frames += layer_rows(job, problem, mlp_of(sizes, f"size {size}"), params, learned=learned, **where)
+        frames += layer_rows(job, problem, networks_of(sizes, f"size {size}"), learned=learned, **where)
     return pd.concat(frames, ignore_index=True)
 
 
@@ -183,24 +184,27 @@ def measure_images(job: Job, *, images: list[Run]) -> pd.DataFrame:
         for end in ("untrained", "trained"):
             states = {key.removeprefix(f"{end}."): value for key, value in run.items() if key.startswith(f"{end}.")}
             found = []
-            for place in range(len(job.seeds)):
+            for place, diverged in enumerate(run[f"diverged.{end}"]):
                 model.load_state_dict({name: value[place] for name, value in states.items()})
-                found.append(image_layers(model, problem))
-            *profile, fitted = (_over_seeds(layer) for layer in zip(*found, strict=True))
-            frames += profile_rows(job, problem, profile, fitted, **where, arm=end)
+                found.append(image_layers(model, problem, diverged))
+            profiles = [profile for profile, _ in found if profile]
+            profile = [_over_seeds(layer) for layer in zip(*profiles, strict=True)]
+            kept = torch.tensor([bool(profile) for profile, _ in found])
+            fitted = _over_seeds([accuracies for _, accuracies in found])
+            frames += profile_rows(job, problem, profile, fitted, kept, **where, arm=end)
     return pd.concat(frames, ignore_index=True)
 
 
 @torch.no_grad()
-def image_layers(model: ConvNet | ResNet, problem: Problem) -> list[Values]:
-    """Dimensions () of each layer of one network on held-out images; last, its accuracies."""
+def image_layers(model: ConvNet | ResNet, problem: Problem, diverged: Tensor) -> tuple[list[Values], Values]:
+    """Dimensions () of each layer of one network on held-out images, none if it is lost; and its accuracies."""
     train, test = problem.data.train[: len(problem.data.test)], problem.data.test
-    layers = model.layers(as_images(problem, test.x))
-    fitted = {
-        "test_accuracy": accuracy(layers[-1], test.y),
-        "train_accuracy": accuracy(model(as_images(problem, train.x)), train.y),
-    }
-    return [*(measure_dimension(layer.flatten(1), ESTIMATORS, dropped=True) for layer in layers), fitted]
+    layers = [layer.flatten(1) for layer in model.layers(as_images(problem, test.x))]
+    answers = model(as_images(problem, train.x))
+    fitted = {"test_accuracy": accuracy(layers[-1], test.y), "train_accuracy": accuracy(answers, train.y)}
+    if not has_dimension(diverged[None], [layer[None] for layer in (*layers, answers)]):
+        return [], fitted
+    return [measure_dimension(layer, ESTIMATORS, dropped=True) for layer in layers], fitted
 
 
 def _over_seeds(values: Sequence[Values]) -> dict[str, Tensor]:
@@ -279,11 +283,12 @@ def _linear_averages(job: Job, run: Run, sigmas: list[float], *, error: float, p
 def _relu_averages(job: Job, run: Run, *, sigmas: list[float], pairs: int, examples: int, probes: int) -> Averages:
     train = problem_named(run.settings["data"]).data.train[:examples]
     name = f"batch {max(run.settings['batches'])}"
-    model, params = mlp_of(run, name), {key: value[:, 0].double() for key, value in network_at(run, name).items()}
+    networks = networks_of(run, name, (slice(None), 0))
+    params = {key: value.double() for key, value in networks.params.items()}
     y = train.y.expand(len(job.seeds), -1)
 
     def outputs(params: Params) -> Tensor:
-        return model.logits(params, train.x.double())
+        return networks.model.logits(params, train.x.double())
 
     def loss(params: Params) -> Tensor:
         return cross_entropy(outputs(params), y)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import EllipsisType
 from typing import Any
 
 import pandas as pd
@@ -32,53 +34,84 @@ def rows(values: Values, seeds: Sequence[int], **where: Any) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True)
 
 
-def network_at(run: Run, name: str, *place: int) -> Params:
-    """The tensors of `name`, at one place of their leading axes."""
-    return {
-        key.removeprefix(f"{name}."): value[place]
-        for key, value in run.items()
-        if key.startswith((f"{name}.w", f"{name}.b"))
-    }
+@dataclass(frozen=True)
+class Networks:
+    """Networks of one condition, a seed each."""
+
+    model: PopulationMLP
+    params: Params
+    """Tensors (seed, ...)."""
+    diverged: Tensor
+    """(seed,): training had not stayed finite when these parameters were taken."""
+
+    def layers(self, x: Tensor) -> list[Tensor]:
+        """Inputs, hidden layers and logits, (seed, example, unit) each."""
+        return [x.expand(len(self.diverged), *x.shape), *self.model.activations(self.params, x)]
 
 
-def mlp_of(run: Run, name: str, activation: str = "relu") -> PopulationMLP:
-    """The model whose weights a run holds under `name`."""
-    weights = [run[f"{name}.w{layer}"] for layer in range(1, run.settings["depth"] + 2)]
-    return PopulationMLP((weights[0].shape[-2], *(w.shape[-1] for w in weights)), activation)
+def networks_of(
+    run: Run, name: str, place: int | tuple[slice, int] | EllipsisType = ..., *, activation: str = "relu"
+) -> Networks:
+    """The networks that a run holds under `name`, at one place of their leading axes."""
+    names = [f"{kind}{layer}" for layer in range(1, run.settings["depth"] + 2) for kind in "wb"]
+    params = {key: run[f"{name}.{key}"][place] for key in names}
+    weights = [w for key, w in params.items() if key[0] == "w"]
+    model = PopulationMLP((weights[0].shape[-2], *(w.shape[-1] for w in weights)), activation)
+    return Networks(model, params, run[f"{name}.diverged"][place])
 
 
-def layers_of(model: PopulationMLP, params: Params, x: Tensor) -> list[Tensor]:
-    """Inputs, hidden layers and logits, (seed, example, unit) each."""
-    seeds = params["w1"].shape[0]
-    return [x.expand(seeds, *x.shape), *model.activations(params, x)]
+def has_dimension(diverged: Tensor, clouds: Sequence[Tensor]) -> Tensor:
+    """(seed,): all layers (seed, example, unit) are finite, and none is the same for all inputs."""
+    finite = [cloud.isfinite().flatten(1).all(dim=1) for cloud in clouds]
+    spread = [(cloud != cloud[:, :1]).flatten(1).any(dim=1) for cloud in clouds]
+    return torch.stack([~diverged, *finite, *spread]).all(dim=0)
 
 
 def layer_rows(
-    job: Job, problem: Problem, model: PopulationMLP, params: Params, *, learned: Tensor | None = None, **where: Any
+    job: Job, problem: Problem, networks: Networks, *, learned: Tensor | None = None, **where: Any
 ) -> list[pd.DataFrame]:
-    """Dimension of every layer on held-out inputs, the summaries of this profile, and accuracies.
+    """Dimension of every layer on held-out inputs, the summaries of this profile, accuracies, and which were `lost`.
 
     `train_accuracy` is that on the labels that were learned, (seed, example) of the first examples where not the true.
+    A network that diverged, or has a layer that is the same for all inputs, has no dimension: it is `lost` (1), its
+    accuracies are those of a guess.
     """
-    clouds = layers_of(model, params, problem.data.test.x)
-    found = [measure_dimension(cloud, ESTIMATORS, dropped=True) for cloud in clouds[1:]]
+    clouds = networks.layers(problem.data.test.x)
     learned = problem.data.train.y[:CHECKED] if learned is None else learned
-    fitted = {"test_accuracy": accuracy(clouds[-1], problem.data.test.y)}
-    fitted["train_accuracy"] = accuracy(model.logits(params, problem.data.train.x[: learned.shape[-1]]), learned)
-    return profile_rows(job, problem, found, fitted, **where)
+    answers = networks.model.logits(networks.params, problem.data.train.x[: learned.shape[-1]])
+    kept = has_dimension(networks.diverged, [*clouds, answers])
+    fitted = {
+        "test_accuracy": accuracy(clouds[-1], problem.data.test.y),
+        "train_accuracy": accuracy(answers, learned),
+    }
+    profile = [measure_dimension(cloud[kept], ESTIMATORS, dropped=True) for cloud in clouds[1:]] if kept.any() else []
+    return profile_rows(job, problem, profile, fitted, kept, **where)
 
 
 def profile_rows(
-    job: Job, problem: Problem, found: Sequence[Values], fitted: Values, **where: Any
+    job: Job, problem: Problem, found: Sequence[Values], fitted: Values, kept: Tensor, **where: Any
 ) -> list[pd.DataFrame]:
-    """Rows of the inputs' dimensions, of those `found` in the layers, of their summaries, and of what was `fitted`."""
+    """Rows of the inputs' dimensions, of those `found` in the layers, of their summaries, and of what was `fitted`.
+
+    `found` are those of the seeds that were `kept` (seed,), and empty where none was; `fitted` of all.
+    """
+    guess = torch.tensor(1 / problem.classes, dtype=torch.float64)
+    whole = {name: torch.where(kept, value, guess) for name, value in fitted.items()} | {"lost": (~kept).double()}
+    frames = [rows(whole, job.seeds, layer=WHOLE, **where)]
+    if not found:
+        return frames
+    seeds = chosen(job.seeds, kept)
     # all seeds see the same inputs
     inputs = measure_dimension(problem.data.test.x, ESTIMATORS, dropped=True)
-    profile = [{name: value.expand(len(job.seeds)) for name, value in inputs.items()}, *found]
-    frames = [rows(values, job.seeds, layer=layer, **where) for layer, values in enumerate(profile)]
+    profile = [{name: value.expand(len(seeds)) for name, value in inputs.items()}, *found]
+    frames += [rows(values, seeds, layer=layer, **where) for layer, values in enumerate(profile)]
     parts = [summary(name, [one[name] for one in profile]) for name in ESTIMATORS]
-    whole = {key: value for part in parts for key, value in part.items()}
-    return [*frames, rows(whole | dict(fitted), job.seeds, layer=WHOLE, **where)]
+    return [*frames, rows({key: value for part in parts for key, value in part.items()}, seeds, layer=WHOLE, **where)]
+
+
+def chosen(seeds: Sequence[int], kept: Tensor) -> list[int]:
+    """The seeds that were `kept` (seed,)."""
+    return [seed for seed, here in zip(seeds, kept.tolist(), strict=True) if here]
 
 
 def summary(name: str, profile: Sequence[Tensor]) -> dict[str, Tensor]:

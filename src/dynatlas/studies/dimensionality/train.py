@@ -1,11 +1,13 @@
 """What is trained: ReLU networks by plain SGD, with noise in batches, weights or labels; and a linear network.
 
 Networks (`w1`, `b1`, ...) come as arrays `<condition>.<tensor>` with leading axis seed, where several conditions were
-stacked (seed, condition, ...).
+stacked (seed, condition, ...). `<condition>.diverged` tells of which training had not stayed finite by then: from there
+a network stands still.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -29,6 +31,8 @@ from dynatlas.studies.dimensionality.losses import FullBatch, MiniBatch, cross_e
 from dynatlas.studies.dimensionality.problems import Problem, on_cpu, problem_named
 
 Arrays = dict[str, Tensor]
+GAINS = {"relu": math.sqrt(2), "identity": 1.0, "tanh": 5 / 3}
+"""Initial weights are N(0, gain^2 / fan-in), gains as in `torch.nn.init.calculate_gain`: signals keep their size."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,7 @@ def train_profiles(
         fitted = learn(job, problem, model, recipe, labels, name=name)
         log = fitted.logs["snapshots"]
         found |= {f"{name}.{key}": value for key, value in log.values.items()} | {"snapshots": log.steps}
+        found[f"{name}.diverged"] = (fitted.diverged_at >= 0) & (fitted.diverged_at <= log.steps[:, None])
     return found
 
 
@@ -87,7 +92,7 @@ def train_noise(
     for name, recipe in recipes.items():
         conditions = len(recipe.rates)
         labels = problem.data.train.y.expand(len(job.seeds), conditions, -1)
-        found |= _stacked(name, learn(job, problem, model, recipe, labels, name=name).parameters, conditions)
+        found |= _stacked(name, learn(job, problem, model, recipe, labels, name=name), conditions)
         found |= {f"{name}.rate": torch.tensor(recipe.rates), f"{name}.noise": torch.tensor(recipe.weight_noise)}
     return found
 
@@ -110,7 +115,7 @@ def train_labels(
     labels = torch.stack(drawn, dim=1).to(job.device)
     recipe = Recipe(batch, steps, [learning_rate] * len(fractions), [0.0] * len(fractions))
     fitted = learn(job, problem, network(problem, width, depth), recipe, labels, name="labels")
-    return _stacked("labels", fitted.parameters, len(fractions)) | {"labels": labels}
+    return _stacked("labels", fitted, len(fractions)) | {"labels": labels}
 
 
 def train_sizes(
@@ -124,13 +129,14 @@ def train_sizes(
     for size in sizes:
         labels = problem.data.train.y[:size].expand(len(job.seeds), 1, -1)
         fitted = learn(job, problem, model, recipe, labels, name=f"size {size}")
-        found |= {f"size {size}.{key}": value for key, value in fitted.parameters.items()}
+        found |= {key: value[:, 0] for key, value in _stacked(f"size {size}", fitted, 1).items()}
     return found
 
 
 def network(problem: Problem, width: int, depth: int, activation: str = "relu") -> PopulationMLP:
-    """`depth` hidden layers of `width` units."""
-    return PopulationMLP((problem.data.train.x.shape[1], *[width] * depth, problem.classes), activation)
+    """`depth` hidden layers of `width` units, initial weights by `GAINS`."""
+    sizes = (problem.data.train.x.shape[1], *[width] * depth, problem.classes)
+    return PopulationMLP(sizes, activation, gain=GAINS[activation])
 
 
 def learn(job: Job, problem: Problem, model: PopulationMLP, recipe: Recipe, labels: Tensor, *, name: str) -> Fitted:
@@ -168,7 +174,8 @@ def train_images(
 ) -> Arrays:  # fmt: skip
     """Convolutional networks, `network` of `sizes`, by plain SGD on images.
 
-    Returns `untrained.<tensor>` and `trained.<tensor>` (seed, ...) under the names of the module's own tensors.
+    Returns `untrained.<tensor>` and `trained.<tensor>` (seed, ...) under the names of the module's own tensors, and
+    `diverged.<end>` (seed,).
     """
     problem = problem_named(data).to(job.device)
     build = image_network(problem, sizes[network])
@@ -186,7 +193,9 @@ def train_images(
         loss, start, steps=steps, optimiser=optimiser, log_at=Every(100), streams=batches, job=job, name=network
     )
     ends = {"untrained": start, "trained": fitted.parameters}
-    return {f"{end}.{name}": tensor for end, params in ends.items() for name, tensor in params.items()}
+    diverged = fitted.diverged_at >= 0
+    found = {f"{end}.{name}": tensor for end, params in ends.items() for name, tensor in params.items()}
+    return found | {"diverged.untrained": torch.zeros_like(diverged), "diverged.trained": diverged}
 
 
 def train_linear(
@@ -226,6 +235,7 @@ def snapshot_at(steps: Sequence[int]) -> Watch:
     return Watch(lambda params, step: params, at=AtSteps(frozenset(steps)))
 
 
-def _stacked(name: str, params: Params, conditions: int) -> Arrays:
+def _stacked(name: str, fitted: Fitted, conditions: int) -> Arrays:
     """Seed-major members as (seed, condition, ...)."""
-    return {f"{name}.{key}": value.unflatten(0, (-1, conditions)) for key, value in params.items()}
+    members = fitted.parameters | {"diverged": fitted.diverged_at >= 0}
+    return {f"{name}.{key}": value.unflatten(0, (-1, conditions)) for key, value in members.items()}
