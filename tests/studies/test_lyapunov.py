@@ -160,13 +160,21 @@ def test_learning_lowers_the_loss_of_a_text_that_repeats_itself():
     assert bool((run["loss"][..., 1] < 0.5 * run["loss"][..., 0]).all())
 
 
-def test_snapshots_that_miss_an_end_and_networks_that_diverge_are_refused():
+def test_snapshots_that_miss_an_end_are_refused():
     with pytest.raises(ValueError, match="rising steps from 0 to 3"):
         trained(snapshots=[0, 1])
     with pytest.raises(ValueError, match="rising steps"):
         trained(snapshots=[1, 0, 3])
-    with pytest.raises(ValueError, match="networks diverged"):
-        trained(ranges=RANGES | {"learning_rate": (1e38, 1e38)})
+
+
+def test_networks_that_diverge_are_counted_with_the_loss_of_a_guess():
+    run = trained(ranges=RANGES | {"learning_rate": (1e38, 1e38)})
+    assert run["diverged"].all()
+    assert run["loss"][..., -1].tolist() == [[pytest.approx(math.log(4))] * 4] * 2
+    assert all(bool(w.isfinite().all()) for w in run.values())
+    table = measure.measure_spectra(JOB, trained=run, cell="rnn", text="primary", sequences=SEQUENCES, early=1)
+    assert table.query("metric == 'diverged'")["value"].tolist() == [1] * 8
+    assert trained()["diverged"].sum() == 0
 
 
 def test_the_papers_settings_at_a_small_size(tmp_path):

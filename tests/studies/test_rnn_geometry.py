@@ -176,7 +176,17 @@ def test_the_readout_of_the_accuracy_table_is_the_networks_own():
     wanted = (outputs.argmax(dim=-1) == test.y).double().mean(dim=1)
     own = table.query("network == 'trained' and reader == 'readout' and time == 16").sort_values("seed")
     assert own["value"].tolist() == wanted.tolist()
-    assert set(table["reader"]) == {"readout", "linear probe", "10-NN"}
+    assert set(table.query("metric == 'accuracy'")["reader"]) == {"readout", "linear probe", "10-NN"}
+    counted = table.query("metric == 'diverged'").groupby("network")["value"].agg(list)
+    assert counted.to_dict() == {"trained": [0, 0], "shuffled": [0, 0]}
+
+
+def test_networks_that_diverge_keep_their_last_finite_weights():
+    wild = train.train_networks(
+        JOB, labels={"trained": "own"}, blank=0, images=IMAGES, units=12, epochs=1, batch=50, learning_rate=1e38
+    )
+    assert wild["trained.diverged"].all()
+    assert bool(wild["trained.w_rec"].isfinite().all())
 
 
 def test_peaks_are_counted_from_every_length():

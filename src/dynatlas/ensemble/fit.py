@@ -39,7 +39,7 @@ class Fitted:
     logs: Mapping[str, Log]
     """One for each watch."""
     diverged_at: Tensor
-    """(member,): the step whose loss or gradient was not finite; from there the member stands still."""
+    """(member,): the step whose loss, gradient or update was not finite; from there the member stands still."""
     stopped_at: Tensor
     """(member,): the step at which a stopping watch's criterion was met."""
     crossed_at: Mapping[str, Tensor]
@@ -174,14 +174,17 @@ class _Loop:
         with torch.no_grad():
             gradient = self.layout.pack(dict(zip(leaves, grads, strict=True)))
             norm = torch.linalg.vector_norm(gradient, dim=1)
-            broken = active & ~(torch.isfinite(losses) & torch.isfinite(norm))
-            state.diverged_at = torch.where(broken, state.step, state.diverged_at)
-            state.flat += self._update(state, gradient, norm, active & ~broken)
+            moved = state.flat + self._update(state, gradient, norm)
+            # a sum is finite only where all its terms are, and one pass
+            finite = torch.isfinite(losses) & torch.isfinite(norm) & torch.isfinite(moved.sum(dim=1))
+            state.diverged_at = torch.where(active & ~finite, state.step, state.diverged_at)
+            moves = active & finite
+            state.flat = moved if bool(moves.all()) else torch.where(moves[:, None], moved, state.flat)
         state.step += 1
         return losses
 
-    def _update(self, state: Learning, gradient: Tensor, norm: Tensor, active: Tensor) -> Tensor:
-        """What is added to the parameters: 0 for members that stand still."""
+    def _update(self, state: Learning, gradient: Tensor, norm: Tensor) -> Tensor:
+        """What is to be added to the parameters."""
         if self.clip_norm is not None:
             allowed = per_member(self.clip_norm, gradient)
             gradient *= (allowed / (norm[:, None] + 1e-6)).clamp_max(1.0)  # as torch's clip_grad_norm_
@@ -190,7 +193,7 @@ class _Loop:
         update = self.optimiser.update(gradient, state.optimiser, parameters=state.flat, step=state.step, rate=rate)
         if self.project:
             update = self.layout.pack(self.project(self.layout.unpack(update)))
-        return update if bool(active.all()) else torch.where(active[:, None], update, 0.0)
+        return update
 
     def watch(self, state: Learning, *, last: bool = False) -> None:
         """Measure what is due after `state.step` updates, and at the end everything that was not just measured."""

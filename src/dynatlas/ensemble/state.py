@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -17,6 +17,17 @@ class Log:
 
     steps: Tensor
     values: Mapping[str, Tensor]
+
+    def at(self, steps: Sequence[int]) -> dict[str, Tensor]:
+        """Values after so many updates, leading axes (step, member): the last that were noted by then.
+
+        So a log that ended early, as no member moved any more, has values at all steps. Raises ValueError for a step
+        before the first note.
+        """
+        place = torch.searchsorted(self.steps, torch.tensor(list(steps)), right=True) - 1
+        if bool((place < 0).any()):
+            raise ValueError(f"steps {list(steps)}: notes begin at {self.steps[:1].tolist()}")
+        return {name: value[place.to(value.device)] for name, value in self.values.items()}
 
 
 @dataclass

@@ -61,14 +61,14 @@ def train_profiles(
     problem = problem_named(data).to(job.device)
     recipe = Recipe(batch, steps, [learning_rate], [0.0], snapshots=snapshots)
     found: Arrays = {}
+    after = torch.tensor(snapshots, device=job.device)
     labels = problem.data.train.y.expand(len(job.seeds), 1, -1)
     for name, activation in arms[data].items():
         model = network(problem, width, depth, activation)
         fitted = learn(job, problem, model, recipe, labels, name=name)
-        log = fitted.logs["snapshots"]
-        found |= {f"{name}.{key}": value for key, value in log.values.items()} | {"snapshots": log.steps}
-        found[f"{name}.diverged"] = (fitted.diverged_at >= 0) & (fitted.diverged_at <= log.steps[:, None])
-    return found
+        found |= {f"{name}.{key}": value for key, value in fitted.logs["snapshots"].at(snapshots).items()}
+        found[f"{name}.diverged"] = (fitted.diverged_at >= 0) & (fitted.diverged_at < after[:, None])
+    return found | {"snapshots": after}
 
 
 def train_noise(

@@ -40,7 +40,8 @@ def measure_spectra(
     """Lyapunov spectra of trained networks; all of a seed are measured on the same held-out sequences.
 
     `exponent` (columns `step`, `order`): after 0, `early` and all updates, and of the first seed's networks at every
-    snapshot. `loss`: validation loss at every snapshot (order 0). Hyperparameters stand at step 0, order 0.
+    snapshot. `loss`: validation loss at every snapshot (order 0). Hyperparameters, and which networks `diverged` (1),
+    stand at step 0, order 0.
     `sequences`: how many `sequences` of so many `steps` after `burn_in`. ValueError if `early` is no snapshot.
     """
     told, where, frames = trained.settings, {"cell": cell, "text": text}, []
@@ -54,7 +55,7 @@ def measure_spectra(
         networks = {"configuration": np.arange(told["configurations"]), "order": 0}
         for at, step in enumerate(snapshots):
             frames.append(rows(trained["loss"][place, :, at], seed, "loss", **where, step=step, **networks))
-        for name in HYPERPARAMETERS:
+        for name in (*HYPERPARAMETERS, "diverged"):
             frames.append(rows(trained[name][place], seed, name, **where, step=0, **networks))
     return pd.concat(frames, ignore_index=True)
 

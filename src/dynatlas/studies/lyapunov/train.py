@@ -53,8 +53,9 @@ def train_networks(
     `StepDecay`, or None.
 
     Returns, with leading axes (seed, configuration): `gain`, `learning_rate`, `dropout`; `loss`, the validation loss in
-    nats a symbol at each snapshot (..., snapshot); and `<step>.<name>`, the parameters after so many updates. Raises
-    ValueError for snapshots that do not begin at 0 and end at `steps`, and where networks diverge.
+    nats a symbol at each snapshot (..., snapshot); `<step>.<name>`, the parameters after so many updates; and which
+    `diverged`: these keep their last finite parameters, and have the loss of a guess. Raises ValueError for snapshots
+    that do not begin at 0 and end at `steps`.
     """
     if snapshots != sorted(set(snapshots)) or (snapshots[0], snapshots[-1]) != (0, steps):
         raise ValueError(f"snapshots: {snapshots}: wanted are rising steps from 0 to {steps}")
@@ -86,16 +87,16 @@ def train_networks(
         job=job,
         name=f"{cell} on {text}",
     )
-    if fitted.diverged:
-        raise ValueError(f"{cell}: {fitted.diverged} of {len(start['w_out'])} networks diverged: lower learning_rate")
-    noted = fitted.logs["snapshot"].values
+    noted, diverged = fitted.logs["snapshot"].at(snapshots), fitted.diverged_at >= 0
+    wild = diverged & (fitted.diverged_at < torch.tensor(snapshots, device=job.device)[:, None])
+    losses = torch.where(wild | ~noted["loss"].isfinite(), math.log(corpus.symbols), noted["loss"])
     shape = (len(job.seeds), configurations)
     by_step = {
         f"{step}.{name}": noted[name][place].unflatten(0, shape)
         for name in start
         for place, step in enumerate(snapshots)
     }
-    return drawn | by_step | {"loss": noted["loss"].movedim(0, -1).unflatten(0, shape)}
+    return drawn | by_step | {"loss": losses.T.unflatten(0, shape), "diverged": diverged.unflatten(0, shape)}
 
 
 def draw_configurations(job: Job, count: int, ranges: Ranges) -> dict[str, Tensor]:

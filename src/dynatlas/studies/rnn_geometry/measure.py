@@ -83,9 +83,15 @@ def measure_accuracy(
 
     `times` names the networks and when each is probed; probes learn on the first `probed` training images. `labels`
     names those whose probes learn, and are asked for, shuffled labels ("shuffled": the ones that the network was
-    trained on); all others have the images' own.
+    trained on); all others have the images' own. `diverged`, of reader "none" at time 0: 1 for a network that keeps its
+    last finite weights.
     """
-    data, frames = Images(**images).read(device=job.device), []
+    data = Images(**images).read(device=job.device)
+    frames = [
+        rows(trained[f"{name}.diverged"][place : place + 1], seed, "diverged", network=name, reader="none", time=0)
+        for name in networks_of(trained)
+        for place, seed in enumerate(job.seeds)
+    ]
     for name, place, seed, params in members(job, trained, untrained):
         x, x_test = (states_of(params, part.x, times[name]) for part in (data.train[:probed], data.test))
         y, y_test = (

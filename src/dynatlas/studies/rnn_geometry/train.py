@@ -24,8 +24,8 @@ def train_networks(
     """Networks that learn to name an image `blank` empty rows after its last one: cross-entropy at that step only.
 
     `labels` names the networks and says what they learn: "own" or "shuffled" labels. All networks of a seed start from
-    the same weights and see the same images in the same order. Returns `<name>.w_in`, ... with leading axis seed, and
-    `<name>.losses` (step, seed).
+    the same weights and see the same images in the same order. Returns `<name>.w_in`, ... with leading axis seed,
+    `<name>.losses` (step, seed), and `<name>.diverged` (seed,): which keep their last finite weights.
     """
     data = Images(**images).read(device=job.device).train
     seeds, kinds = len(job.seeds), len(labels)
@@ -50,13 +50,12 @@ def train_networks(
         job=job,
         name=" and ".join(labels),
     )
-    if fitted.diverged:
-        raise ValueError(f"{fitted.diverged} of {seeds * kinds} networks diverged: lower the learning rate")
     course = fitted.losses.values["loss"].unflatten(1, (seeds, kinds))
     result: Arrays = {}
     for which, name in enumerate(labels):
         result |= named(name, {part: w[which::kinds] for part, w in fitted.parameters.items()})
         result[f"{name}.losses"] = course[:, :, which]
+        result[f"{name}.diverged"] = fitted.diverged_at[which::kinds] >= 0
     return result
 
 
