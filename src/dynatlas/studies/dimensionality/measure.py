@@ -15,10 +15,10 @@ from dynatlas.ensemble.parameters import Params
 from dynatlas.instruments.curvature import Estimate, gauss_newton_trace, hessian_trace
 from dynatlas.instruments.dimension import participation_ratio
 from dynatlas.instruments.dimension_profile import measure_dimension
+from dynatlas.instruments.probes import decodability
 from dynatlas.jobs import Job, Run
 from dynatlas.models.convnet import ConvNet, ResNet
 from dynatlas.models.weight_noise import WeightNoise
-from dynatlas.optim.ridge import ridge_readout
 from dynatlas.studies.dimensionality.images import as_images, image_network
 from dynatlas.studies.dimensionality.losses import FullBatch, cross_entropy, noise_excess, noise_penalty, penalty_bound
 from dynatlas.studies.dimensionality.problems import RELEVANT, Problem, on_cpu, problem_named
@@ -36,8 +36,8 @@ from dynatlas.studies.dimensionality.profiles import (
     rows,
 )
 
-PENALTY = 1e-4
-"""Of the ridge readouts of latent variables, as a fraction of the examples: .1 / 1000."""
+PENALTY = 0.1
+"""Of the ridge readouts of latent variables."""
 
 
 def _streams(job: Job, purpose: str) -> list[torch.Generator]:
@@ -97,21 +97,12 @@ def selection_rows(job: Job, problem: Problem, networks: Networks, **where: Any)
         return []
     frames, gaps, seeds = [], [], chosen(job.seeds, kept)
     for layer, (here, there) in enumerate(zip(fitted, heldout, strict=True)):
-        explained = decodability(here[kept], problem.latents.train.x, there[kept], problem.latents.test.x)
+        latents = (problem.latents.train.x, there[kept], problem.latents.test.x)
+        explained = decodability(here[kept], *latents, alpha=PENALTY)
         values = {"relevant": explained[:, :RELEVANT].mean(-1), "nuisance": explained[:, RELEVANT:].mean(-1)}
         gaps.append(values["relevant"] - values["nuisance"])
         frames.append(rows(values | {"selection": gaps[-1]}, seeds, layer=layer, **where))
     return [*frames, rows({"selection_change": gaps[-2] - gaps[1]}, seeds, layer=WHOLE, **where)]
-
-
-def decodability(x: Tensor, z: Tensor, x_new: Tensor, z_new: Tensor) -> Tensor:
-    """R^2 on new examples of a ridge readout of every latent variable from centred x with a constant -> (seed, latent).
-
-    x (seed, example, unit), z (example, latent), penalty as in `PENALTY` and `dynatlas.optim.ridge`.
-    """
-    w, b = ridge_readout(x.double(), z.double().expand(len(x), *z.shape), penalty=PENALTY)
-    residual = (x_new.double() @ w + b[:, None] - z_new).square().sum(dim=-2)
-    return 1 - residual / (z_new - z_new.mean(dim=0)).square().sum(dim=0)
 
 
 def course_rows(
