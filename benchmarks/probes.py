@@ -12,6 +12,10 @@ Asked for: at least 5 times scikit-learn.
 
 from __future__ import annotations
 
+import os
+
+os.environ["OMP_NUM_THREADS"] = "1"  # before any of the libraries reads it: scikit-learn's, too
+
 import argparse
 import platform
 import resource
