@@ -206,7 +206,7 @@ def draw_adaptation(*, adaptation: pd.DataFrame) -> Figure:
                 continue
             axes.bar(x, interval.mean, width=0.9 * width, color=style.color)
             axes.plot([x, x], [interval.low, interval.high], color="#16181c", linewidth=0.9)
-    reference_line(axes, float(_rows(accuracy, change="none")["value"].mean()), label="inputs as they are")
+    reference_line(axes, float(_rows(accuracy, change="none")["value"].mean()))
     axes.set_xticks(range(len(changes)), changes)
     axes.set(ylabel="held-out accuracy", xlim=(-0.6, len(changes) - 0.4), ylim=(0, 1.02))
     bars = {name: ArmStyle(style.color, "s", (0, ())) for name, style in SETS.items() if name != "retrained"}
