@@ -31,6 +31,14 @@ def test_a_target_asks_for_what_it_needs(bare, target, planned):
     assert bare.planned(target) == planned
 
 
+def test_a_figure_of_one_scale_can_be_asked_for_at_another(bare):
+    bare.replace("config/studies/toy.yaml", 'title: "Bias"', 'scales: [smoke], title: "Bias"')
+    assert bare.planned("figures/smoke/toy/biases.png") == MEASURED | {"figures_toy_1"}
+    assert bare.planned("figures/quick/toy/errors.png") == MEASURED - {"train:biases", "measure:bias"} | {"figures_toy"}
+    refused = bare.snakemake("--dry-run", "figures/quick/toy/biases.png")
+    assert "figures/quick/toy/biases.png: no such target" in refused.stdout + refused.stderr
+
+
 def test_the_whole_atlas_is_there(made):
     quick = made / "results" / "quick"
     for path in (

@@ -91,20 +91,28 @@ def study_params(step, study):
     ).params
 
 
-def figure_outputs(study):
+def figure_sets(study):
+    """Which figures a study has, and the scales that have these: the configured scale's come first."""
+    sets = {}
+    for scale in sorted(SCALES, key=lambda one: one != ATLAS.config.scale):
+        figures = ATLAS.studies[study].figures.items()
+        names = tuple(name for name, figure in figures if scale in figure.scales)
+        sets.setdefault(names, []).append(scale)
+    return sets
+
+
+def figure_outputs(study, names):
     """The manifest and the pictures of a study; the PNGs go into the report with title and caption."""
     outputs = [f"results/{{scale}}/{study}/figures.json"]
-    for name, figure in ATLAS.studies[study].figures.items():
-        if ATLAS.config.scale not in figure.scales:
-            continue
+    for name in names:
+        title = ATLAS.studies[study].figures[name].title
         stem = f"figures/{{scale}}/{study}/{name}"
-        labels = {"figure": name, "title": figure.title, "scale": "{scale}"}
         shown = report(
             f"{stem}.png",
             caption="../report/figure.rst",
             category="Figures",
             subcategory=study,
-            labels=labels,
+            labels={"figure": name, "title": title, "scale": "{scale}"},
         )
         outputs += [shown, f"{stem}.pdf"]
     return outputs

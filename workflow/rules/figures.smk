@@ -2,28 +2,31 @@
 # Whatever depends on the loop's variable is bound early; a late binding would see the last study only.
 
 for study in ATLAS.studies:
+    for place, (names, scales) in enumerate(figure_sets(study).items()):
 
-    rule:
-        name:
-            f"figures_{study}"
-        input:
-            study_inputs("figures", study),
-        output:
-            *figure_outputs(study),
-        log:
-            f"logs/{{scale}}/{study}/figures.log",
-        benchmark:
-            f"logs/{{scale}}/{study}/figures.tsv"
-        conda:
-            "../../environment.yml"
-        resources:
-            mem_mb=2000,
-        params:
-            node=study_params("figures", study),
-            options=OPTIONS,
-            study=study,
-        shell:
-            "exec dynatlas figures {params.study} --scale {wildcards.scale} {params.options} > {log} 2>&1"
+        rule:
+            name:
+                f"figures_{study}" + (f"_{place}" if place else "")
+            input:
+                study_inputs("figures", study),
+            output:
+                *figure_outputs(study, names),
+            log:
+                f"logs/{{scale}}/{study}/figures.log",
+            benchmark:
+                f"logs/{{scale}}/{study}/figures.tsv"
+            wildcard_constraints:
+                scale=f"({'|'.join(scales)})(-dev)?",
+            conda:
+                "../../environment.yml"
+            resources:
+                mem_mb=2000,
+            params:
+                node=study_params("figures", study),
+                options=OPTIONS,
+                study=study,
+            shell:
+                "exec dynatlas figures {params.study} --scale {wildcards.scale} {params.options} > {log} 2>&1"
 
     if study in ATLAS.at_scale:
 
