@@ -58,11 +58,13 @@ def test_both_tables_hold_every_cell_and_say_what_is_missed(lyapunov):
     for name in lyapunov.CELLS:
         assert lyapunov.table(slow).count(f"| {name} |") == 2
     said = {line.split(" | ")[0]: line for line in lyapunov.targets(slow).splitlines()}
-    assert said["| GRU, all exponents: peer / ours"] == "| GRU, all exponents: peer / ours | 5 | 30.00 |  |"
-    assert said["| LSTM, all exponents: floor / ours"].endswith("| 0.67 | 1.00 |  |")
-    assert said["| GRU, 16 exponents: one thread / two"].endswith("| 1.6 | 1.00 | missed |")
+    assert said["| GRU, all exponents: peer / ours"] == "| GRU, all exponents: peer / ours | 5 | 30.00 | 30.00 |  |"
+    assert said["| LSTM, all exponents: floor / ours"].endswith("| 0.67 | 1.00 | 1.00 |  |")
+    assert said["| GRU, 16 exponents: one thread / two"].endswith("| 1.6 | 1.00 |  | missed |")
     even = measured(lyapunov, lambda name: 1.0)
-    assert "| GRU, all exponents: peer / ours | 5 | 1.00 | missed |" in lyapunov.targets(even)
+    assert "| GRU, all exponents: peer / ours | 5 | 1.00 | 1.00 | at the floor |" in lyapunov.targets(even)
+    late = measured(lyapunov, lambda name: 0.5 if "floor" in name else 1.0)
+    assert "| GRU, all exponents: peer / ours | 5 | 1.00 | 2.00 | missed |" in lyapunov.targets(late)
 
 
 def test_the_grid_and_one_network_learn_alike(monkeypatch):
