@@ -35,6 +35,7 @@ _RC: Any = {
     "xtick.labelsize": 7,
     "ytick.labelsize": 7,
     "legend.fontsize": 7,
+    "legend.title_fontsize": 7,
     "legend.frameon": False,
     "legend.handlelength": 2.4,
     "axes.spines.top": False,

@@ -52,10 +52,18 @@ def _whole(table: DataFrame) -> DataFrame:
     return table[lost.groupby([table[name] for name in names], dropna=False).transform("max") == 0]
 
 
-def _levels(values: Sequence[float], label: str) -> dict[float, tuple[str, ArmStyle]]:
+Levels = dict[float, tuple[str, ArmStyle]]
+
+
+def _levels(values: Sequence[float]) -> Levels:
     """Legend entry and look of each condition along an axis."""
     pairs = zip(sorted(set(values)), LEVELS.values(), strict=False)
-    return {value: (f"{label} {value:g}", style) for value, style in pairs}
+    return {value: (f"{value:g}", style) for value, style in pairs}
+
+
+def _legend_beside(axes: Axes, styles: dict[str, ArmStyle], title: str | None = None) -> None:
+    """A legend right of a panel, where no line runs."""
+    arm_legend(axes, styles, title=title, loc="upper left", bbox_to_anchor=(0.98, 1), borderpad=0, handlelength=1.8)
 
 
 def _name_layers(axes: Axes, table: DataFrame) -> None:
@@ -66,12 +74,14 @@ def _name_layers(axes: Axes, table: DataFrame) -> None:
     axes.set_xlabel("layer")
 
 
-def _profiles(axes: Axes, table: DataFrame, column: str, levels: dict[float, tuple[str, ArmStyle]]) -> None:
-    """Dimension along layers for each condition."""
+def _profiles(axes: Axes, table: DataFrame, column: str, title: str) -> Levels:
+    """Values along layers for each condition in `column`, whose looks are returned."""
+    levels = _levels(table[column].tolist())
     for value, (_, style) in levels.items():
         seed_band(axes, _rows(table, **{column: value}), x="layer", style=style)
     _name_layers(axes, table)
-    arm_legend(axes, dict(levels.values()))
+    _legend_beside(axes, dict(levels.values()), title)
+    return levels
 
 
 @house_style()
@@ -127,9 +137,9 @@ def draw_noise(*, noisy: DataFrame) -> Figure:
         rate = first["rate"].iloc[0]  # the one that weight noise goes with
         local = _rows(first, metric="mle", rate=rate)
         batches = _rows(local, sigma=0)
-        _profiles(row[0], batches, "batch", _levels(batches["batch"].tolist(), "batch"))
+        _profiles(row[0], batches, "batch", "batch")
         weights = _rows(local, batch=local["batch"].max())
-        _profiles(row[1], weights, "sigma", _levels(weights["sigma"].tolist(), "weight noise"))
+        _profiles(row[1], weights, "sigma", "noise")
         for axes in row[:2]:
             axes.set(ylabel="dimension (maximum likelihood)", title=DATA[data])
         row[2].set_title(DATA[data])
@@ -141,14 +151,13 @@ def draw_noise(*, noisy: DataFrame) -> Figure:
 def _against_noise(axes: Axes, rows: DataFrame) -> None:
     """Local and global dimension of the last hidden layer against the scale of SGD noise, a line a learning rate."""
     rows = rows.assign(noise=rows["rate"] / rows["batch"])
-    shown = {}
-    for metric in ("mle", "participation_ratio"):
-        shown[TITLES[metric]] = ESTIMATORS[TITLES[metric]]
+    shown = {name: ESTIMATORS[TITLES[metric]] for name, metric in (("local", "mle"), ("global", "participation_ratio"))}
+    for style, metric in zip(shown.values(), ("mle", "participation_ratio"), strict=True):
         for _, own in _rows(rows, metric=f"last_{metric}").groupby("rate"):
-            seed_band(axes, own, x="noise", style=ESTIMATORS[TITLES[metric]])
+            seed_band(axes, own, x="noise", style=style)
     axes.set(xscale="log", xlabel="learning rate / batch", ylabel="dimension, last hidden layer")
     axes.xaxis.set_minor_formatter(NullFormatter())
-    arm_legend(axes, shown)
+    _legend_beside(axes, shown)
 
 
 @house_style()
@@ -180,17 +189,14 @@ def draw_labels(*, relabelled: DataFrame) -> Figure:
     for row, data in zip(panels, sets, strict=True):
         own = _rows(relabelled, data=data)
         local = _rows(own, metric="mle")
-        levels = _levels(local["fraction"].tolist(), "share")
-        _profiles(row[0], local, "fraction", levels)
+        levels = _profiles(row[0], local, "fraction", "share")
         row[0].set(ylabel="dimension (maximum likelihood)", title=DATA[data])
         whole = _rows(own, layer=WHOLE).pivot_table(index=["fraction", "seed"], columns="metric", values="value")
         for axes, metric in zip(row[1:], ("mle", "participation_ratio"), strict=True):
             for fraction, (_, style) in levels.items():
                 points = whole.loc[fraction]
                 axes.plot(points["test_accuracy"], points[f"last_{metric}"], **{**style.line, "linestyle": "none"})
-            axes.set(
-                xlabel="test accuracy", ylabel="dimension, last hidden layer", title=f"{DATA[data]}, {TITLES[metric]}"
-            )
+            axes.set(xlabel="test accuracy", ylabel="dimension, last hidden layer", title=TITLES[metric])
     letter_panels(panels)
     return figure
 
@@ -203,14 +209,14 @@ def draw_linear(*, penalties: DataFrame) -> Figure:
     kinds = (("weight noise", "sigma", _rows(penalties, batch=full)), ("batch", "batch", _rows(penalties, sigma=0)))
     names = {"participation_ratio": "participation ratio, hidden layer", "ratio": "penalty / lower bound"}
     for column, (label, axis, rows) in enumerate(kinds):
-        levels = _levels(rows[axis].tolist(), label)
+        levels = _levels(rows[axis].tolist())
         for axes, (metric, title) in zip(panels[:, column], names.items(), strict=True):
             own = _rows(rows, metric=f"course_{metric}")
             for value, (_, style) in levels.items():
                 seed_band(axes, _rows(own, **{axis: value}), x="step", style=style)
             axes.set(ylabel=title, xlabel="training step")
             reference_line(axes, 3 if metric == "participation_ratio" else 1)
-        arm_legend(panels[0, column], dict(levels.values()))
+        _legend_beside(panels[0, column], dict(levels.values()), label)
     letter_panels(panels)
     return figure
 
@@ -245,11 +251,11 @@ def draw_selection(*, layers: DataFrame, noisy: DataFrame) -> Figure:
     first = _rows(noisy, stream="first", rate=noisy["rate"].iloc[0])
     nuisance = _rows(first, metric="nuisance")
     batches, weights = _rows(nuisance, sigma=0), _rows(nuisance, batch=nuisance["batch"].max())
-    _profiles(panels[0, 1], batches, "batch", _levels(batches["batch"].tolist(), "nuisance, batch"))
-    _profiles(panels[0, 2], weights, "sigma", _levels(weights["sigma"].tolist(), "nuisance, noise"))
+    _profiles(panels[0, 1], batches, "batch", "batch")
+    _profiles(panels[0, 2], weights, "sigma", "noise")
     panels[0, 0].set(ylabel="held-out R² of latent variables", ylim=(0, 1.02))
     for axes in panels[0, 1:]:
-        axes.get_legend().set_loc("lower left")
+        axes.set_title("nuisance")
     letter_panels(panels)
     return figure
 
