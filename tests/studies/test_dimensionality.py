@@ -302,3 +302,5 @@ def test_figures_leave_out_conditions_with_a_lost_network():
     table = pd.DataFrame(rows)
     assert _whole(table)["batch"].tolist() == [10] * 4
     assert len(_whole(table[table.metric != "lost"])) == 4
+    with pytest.raises(ValueError, match="lower the learning rate"):
+        _whole(table[table.batch == 5])

@@ -43,13 +43,20 @@ def _rows(table: DataFrame, **wanted: object) -> DataFrame:
     return table[keep]
 
 
+CONDITIONS = ("data", "network", "arm", "stream", "batch", "rate", "sigma", "fraction")
+
+
 def _whole(table: DataFrame) -> DataFrame:
-    """Without the conditions in which a network was lost (see `layer_rows`): the mean of the others would flatter."""
-    names = [
-        name for name in ("data", "network", "arm", "stream", "batch", "rate", "sigma", "fraction") if name in table
-    ]
-    lost = table["value"].where(table["metric"] == "lost", 0)
-    return table[lost.groupby([table[name] for name in names], dropna=False).transform("max") == 0]
+    """Without the conditions in which a network was lost (see `layer_rows`): the mean of the others would flatter.
+
+    Raises ValueError where none is left.
+    """
+    lost = (table["metric"] == "lost") & (table["value"] > 0.5)  # 0 or 1
+    within = [table[name] for name in CONDITIONS if name in table]
+    left = table[~lost.groupby(within, dropna=False).transform("any")]
+    if left.empty:
+        raise ValueError("nothing to draw: in every condition a network diverged or died; lower the learning rate")
+    return left
 
 
 Levels = dict[float, tuple[str, ArmStyle]]
