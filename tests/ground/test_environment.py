@@ -4,11 +4,12 @@ import ast
 import re
 import sys
 import tomllib
-from importlib.metadata import packages_distributions
+from importlib.metadata import PackageNotFoundError, packages_distributions, requires
 from pathlib import Path
 
 import pytest
 import yaml
+from packaging.markers import default_environment
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
@@ -68,6 +69,66 @@ def test_the_lock_holds_a_hash_for_every_line():
     assert len(blocks) == sum(map(len, locked().values()))
     for block in blocks:
         assert re.search(r"--hash=sha256:[0-9a-f]{64}", block), block.splitlines()[0]
+
+
+def entries():
+    """The lines of the lock as requirements, markers included."""
+    lines = re.findall(r"^([\w.-]+==[^\\\n]+)", (ROOT / "requirements.lock").read_text(), re.MULTILINE)
+    return [Requirement(line.strip()) for line in lines]
+
+
+def environments():
+    """Every system and Python that the lock is for, as markers see them."""
+    systems = {"linux": ("Linux", "posix"), "darwin": ("Darwin", "posix"), "win32": ("Windows", "nt")}
+    for python in ("3.11", "3.12", "3.13"):
+        for platform, (system, name) in systems.items():
+            changed = {"sys_platform": platform, "platform_system": system, "os_name": name}
+            yield {**default_environment(), **changed, "python_version": python, "python_full_version": f"{python}.0"}
+
+
+def wanted_by(name, extras, environment):
+    """What an installed distribution asks for in this environment with these extras; nothing where it is not here."""
+    try:
+        lines = requires(name) or []
+    except PackageNotFoundError:  # for another system
+        return []
+    asked = [Requirement(line) for line in lines]
+    return [one for one in asked if _holds(one.marker, extras or {""}, environment)]
+
+
+def _holds(marker, extras, environment):
+    return marker is None or any(marker.evaluate({**environment, "extra": extra}) for extra in {"", *extras})
+
+
+def missing_of(held, roots, environment):
+    """What is asked for, directly or by what is asked for, and is not in `held` (name to version)."""
+    missing, seen, queue = [], set(), list(roots)
+    while queue:
+        asked = queue.pop()
+        name = canonicalize_name(asked.name)
+        if name not in held:
+            missing.append(str(asked))
+        elif not asked.specifier.contains(held[name], prereleases=True):
+            missing.append(f"{asked} (locked: {held[name]})")
+        elif (name, *sorted(asked.extras)) not in seen:
+            seen.add((name, *sorted(asked.extras)))
+            queue += wanted_by(name, asked.extras, environment)
+    return missing
+
+
+@pytest.mark.parametrize(
+    "environment", environments(), ids=lambda one: f"{one['sys_platform']}-{one['python_version']}"
+)
+def test_the_lock_is_closed_under_what_everything_in_it_requires(environment):
+    """`make env` installs it with --no-deps: whatever is not in it would be missing."""
+    lines = [line for line in entries() if _holds(line.marker, (), environment)]
+    held = {canonicalize_name(line.name): next(iter(line.specifier)).version for line in lines}
+    asked = [Requirement(line) for line in project()["dependencies"] + project()["optional-dependencies"]["dev"]]
+    roots = [one for one in asked if one.name != "torch"] + wanted_by("torch", (), environment)
+    roots = [one for one in roots if not one.name.startswith(("nvidia-", "cuda-", "triton"))]  # a CUDA build's own
+    assert missing_of(held, roots, environment) == []
+    for name in ("coverage", "certifi"):  # one of an extra, one at the bottom
+        assert missing_of({key: held[key] for key in held if key != name}, roots, environment), name
 
 
 def test_the_makefile_installs_a_torch_that_pyproject_allows():
