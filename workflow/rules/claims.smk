@@ -10,6 +10,8 @@ rule claims:
         "logs/{scale}/{study}/claims.log",
     benchmark:
         "logs/{scale}/{study}/claims.tsv"
+    group:
+        "results"
     conda:
         "../../environment.yml"
     resources:

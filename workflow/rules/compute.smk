@@ -10,6 +10,8 @@ rule data:
         "logs/{scale}/{study}/data-{node}.log",
     benchmark:
         "logs/{scale}/{study}/data-{node}.tsv"
+    group:
+        "runs"
     conda:
         "../../environment.yml"
     threads: node_threads("data")
@@ -31,6 +33,8 @@ rule train:
         "logs/{scale}/{study}/train-{node}.log",
     benchmark:
         "logs/{scale}/{study}/train-{node}.tsv"
+    group:
+        "runs"
     conda:
         "../../environment.yml"
     threads: node_threads("train")
@@ -53,6 +57,8 @@ rule measure:
         "logs/{scale}/{study}/measure-{node}.log",
     benchmark:
         "logs/{scale}/{study}/measure-{node}.tsv"
+    group:
+        "results"
     conda:
         "../../environment.yml"
     threads: node_threads("measure")

@@ -17,6 +17,8 @@ for study in ATLAS.studies:
                 f"logs/{{scale}}/{study}/figures.tsv"
             wildcard_constraints:
                 scale=f"({'|'.join(scales)})(-dev)?",
+            group:
+                "results"
             conda:
                 "../../environment.yml"
             resources:

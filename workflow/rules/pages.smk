@@ -16,6 +16,8 @@ rule notebook:
         "logs/{scale}/{study}/notebook.log",
     benchmark:
         "logs/{scale}/{study}/notebook.tsv"
+    group:
+        "results"
     conda:
         "../../environment.yml"
     resources:
@@ -37,6 +39,8 @@ rule page:
         "logs/{scale}/{study}/page.log",
     benchmark:
         "logs/{scale}/{study}/page.tsv"
+    group:
+        "results"
     conda:
         "../../environment.yml"
     params:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 import resource
 import subprocess
@@ -36,6 +37,7 @@ def write_sidecar(node: Node) -> Iterator[None]:
         "peak_memory_mb": max(own.ru_maxrss, children.ru_maxrss) // 1024,
         "device": node.device,
         "machine": platform.platform(),
+        "slurm_job": os.environ.get("SLURM_JOB_ID"),
         "commit": current_commit(),
     }
     write_bytes(sidecar_path(node), json.dumps(costs, indent=1).encode() + b"\n")
