@@ -160,7 +160,7 @@ def test_claim_against_plan(name: str) -> None:
 
 
 def test_sound_claim_passes_the_plan() -> None:
-    sound = claim(control={"where": {"task": "recall"}}, decided_by="quick")
+    sound = claim(control={"where": {"task": "recall"}}, decided_by="quick", rests_on="experiment")
     assert check_claims(parse_claims([sound]), {"scores": ["accuracy", "loss"]}) is None
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import ValidationError
 
 from dynatlas.claims.control import control_rules
-from dynatlas.claims.declaration import Claim, effective
+from dynatlas.claims.declaration import Claim, RestsOn, effective
 from dynatlas.config import ConfigError, explain
 from dynatlas.names import nearest
 
@@ -58,6 +58,8 @@ def _problems(claim: Claim, measures: Mapping[str, Collection[str]]) -> Iterator
         yield "control: this key is missing; every claim names one that must not come out"
     if claim.decided_by is None and not claim.exploratory:
         yield "decided_by: this key is missing; every claim names the scale that can decide it"
+    if claim.rests_on is None:
+        yield f"rests_on: this key is missing (allowed: {', '.join(get_args(RestsOn))}; docs/claims.md)"
     for table, metric in sorted(reads(claim), key=str):
         if table is None:
             yield f"table: this key is missing (tables: {', '.join(measures)})"

@@ -22,7 +22,7 @@ from dynatlas.claims.declaration import Claim, Control, Part, Selector, at_scale
 from dynatlas.claims.evaluate import Decision, Finding, closed_gate, evaluate, final_verdict
 from dynatlas.claims.lock import claim_hash as hash_of
 from dynatlas.claims.sample import Source
-from dynatlas.claims.tables import ClaimError, Table, prepare
+from dynatlas.claims.tables import ClaimError, Table, prepare, whole_seeds
 from dynatlas.claims.verdicts import NOT_RUN
 from dynatlas.seeds import numpy_stream
 
@@ -36,7 +36,10 @@ class Row:
     `effect`, `low`, `high`, `margin` and `null` are in the units of the metric after `transform` and `statistic`;
     `margin` is the half width of an equivalence around `target` (which its `null` repeats), and the tolerance of an
     identity, whose `effect` is its largest deviation. `p` is one-sided against the margin. `p_holm` is filled in by
-    the ledger.
+    the ledger. `rests_on` is what the claim declares, but never `experiment` where the seeds all agree.
+    `control_fixed`: no draw of seeds could have let the control come out, or it could not but come out.
+    `control_by_chance`: it could have, so that it counts among those of which one in forty does. `locked` (`yes` or
+    `changed`) is left open for a table of one's own.
     """
 
     study: str
@@ -72,9 +75,13 @@ class Row:
     control_low: float | None
     control_high: float | None
     control_reason: str | None
+    control_fixed: bool | None
+    control_by_chance: bool | None
+    rests_on: str
     scale: str
     decided_by: str | None
     claim_hash: str
+    locked: str | None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, with None for whatever is not a finite number."""
@@ -90,20 +97,22 @@ def decide(
     seeds: Sequence[int] | None = None,
     base_seed: int = 0,
     claim_hash: str | None = None,
+    locked: str | None = None,
 ) -> list[Row]:
     """The rows of one claim: its own and, if it is a compound, one for each part.
 
-    `seeds` are those that must be there (default: all seeds of the table it reads). Raises ConfigError for a claim
-    that is no claim, ClaimError (a ValueError) for a table that cannot answer it: NaN, missing seed, unpaired rows,
-    several rows a seed, unknown metric, column or value.
+    `seeds` are those that must be there (default: all seeds of the table it reads); `locked` goes into
+    the rows. Raises ConfigError for a claim that is no claim, ClaimError (a ValueError) for a table that cannot answer
+    it: NaN, missing seed, unpaired rows, several rows a seed, unknown metric, column or value.
     """
     if not isinstance(claim, Claim):
         claim = parse_claims([claim], where="the claim")[0]
-    rows = _Rows(claim, study=study, scale=scale, hash=claim_hash)
+    rows = _Rows(claim, study=study, scale=scale, hash=claim_hash, locked=locked)
     if scale not in claim.scales:
         return rows.not_run()
-    source = Source(prepare(tables), scale, seeds)
     try:
+        wanted = None if seeds is None else whole_seeds(seeds, "seeds")
+        source = Source(prepare(tables), scale, wanted)
         own = evaluate(claim, claim.rules, source)
         control = _control(claim, source, study, base_seed)
         verdict, reason = final_verdict(claim, own, gate=closed_gate(claim, source), control=control)
@@ -144,9 +153,9 @@ def _control(claim: Claim, source: Source, study: str, base_seed: int) -> Decisi
 class _Rows:
     """Writes the rows of one claim."""
 
-    def __init__(self, claim: Claim, *, study: str, scale: str, hash: str | None):
+    def __init__(self, claim: Claim, *, study: str, scale: str, hash: str | None, locked: str | None):
         self.claim, self.study, self.scale = claim, study, scale
-        self.hash = hash or hash_of(claim)
+        self.hash, self.locked = hash or hash_of(claim), locked
 
     def not_run(self) -> list[Row]:
         reason = f"tested at {', '.join(self.claim.scales)}, decided by {self.claim.decided_by or 'none of them'}"
@@ -163,9 +172,12 @@ class _Rows:
             "control": describe_control(claim.control) if claim.control else None,
             "control_verdict": control.verdict if control else None,
             "control_reason": control.reason if control else None,
+            "control_fixed": control.fixed if control else None,
+            "control_by_chance": not control.fixed and control.p is not None if control else None,
         }
         top = {"verdict": verdict, "reason": reason, "p": own.p if own else None, **control_values}
         top["p_sign_flip"] = own.p_sign_flip if own else None
+        top["rests_on"] = _rests_on(claim, settled=own is not None and all(one.settled for one in own.findings))
         if not claim.compound:
             return [self._row(claim, None, findings[0], controls[0], top)]
         n = min((one.n for one in findings if one), default=None)
@@ -215,11 +227,21 @@ class _Rows:
             "control_low": other.low if other else None,
             "control_high": other.high if other else None,
             "control_reason": None,
+            "control_fixed": other.settled if other else None,
+            "control_by_chance": None,
+            "rests_on": _rests_on(rule, settled=found is not None and found.settled),
             "scale": self.scale,
             "decided_by": claim.decided_by,
             "claim_hash": self.hash,
+            "locked": self.locked,
         }
         return Row(**{**values, **over})
+
+
+def _rests_on(rule: Part, *, settled: bool) -> str:
+    """What the rule declares; without spread over seeds it is no experiment, whatever it declares."""
+    declared = rule.rests_on or "experiment"
+    return "construction" if settled and declared == "experiment" else declared
 
 
 def describe_terms(rule: Part) -> str:
