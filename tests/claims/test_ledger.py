@@ -38,10 +38,10 @@ def rows() -> list[dict[str, Any]]:
     swap = {"replace": [{"from": {"arm": "good"}, "to": {"arm": "other"}}]}
     useless = {"replace": [{"from": {"arm": "poor"}, "to": {"arm": "other"}}]}
     claims = [
-        base | {"id": "A", "test": "greater", "margin": 0.5, "control": swap},
+        base | {"id": "A", "test": "greater", "margin": 0.5, "controls": [swap]},
         base | {"id": "B", "test": "all_of", "part_test": "greater", "parts": [{"margin": 0}, {"margin": 0.5}]},
-        base | {"id": "C", "test": "identity", "tolerance": 0.0, "control": swap},
-        base | {"id": "D", "test": "greater", "margin": 0.0, "control": useless},
+        base | {"id": "C", "test": "identity", "tolerance": 0.0, "controls": [swap]},
+        base | {"id": "D", "test": "greater", "margin": 0.0, "controls": [useless]},
         base | {"id": "E", "test": "greater", "margin": 0, "scales": ["paper"], "decided_by": "paper"},
         base | {"id": "F", "exploratory": True, "test": "greater", "margin": 0},
     ]
@@ -97,7 +97,8 @@ def test_empty_ledger() -> None:
 
 
 CLAIM = {"id": "C3", "says": "few", "metric": "m", "table": "t", "test": "greater", "margin": 1,
-         "control": {"metric": "other"}, "source": {"where": "p. 3"}, "compare": {"treatment": {"a": 1}}}  # fmt: skip
+         "controls": [{"metric": "other"}], "source": {"where": "p. 3"},
+         "compare": {"treatment": {"a": 1}}}  # fmt: skip
 
 
 def hashed(settings: dict[str, Any] | None = None, **changed: Any) -> str:
@@ -111,7 +112,7 @@ def test_hash_covers_what_can_change_a_verdict() -> None:
         {"metric": "n"},
         {"test": "less"},
         {"margin": 2},
-        {"control": {"metric": "third"}},
+        {"controls": [{"metric": "third"}]},
         {"compare": {"treatment": {"a": 2}}},
         {"scales": ["quick"]},
         {"level": 0.9},

@@ -117,7 +117,7 @@ def test_a_control_that_cannot_pass_is_fixed_and_no_chance(arms, claim) -> None:
 
     def controlled(name: str) -> dict[str, object]:
         swap = {"replace": [{"from": {"arm": "new"}, "to": {"arm": name}}]}
-        return claim(id=name, test="greater", margin=0.5, control=swap)
+        return claim(id=name, test="greater", margin=0.5, controls=[swap])
 
     rows = join_rows(decide(controlled(name), table)[0].to_dict() for name in ("zero", "one", "noise"))
     assert [row["control_fixed"] for row in rows] == [True, True, False]
@@ -134,9 +134,14 @@ def test_a_compound_control_is_fixed_where_no_draw_could_let_it_pass(test, wins,
     parts = [{"id": name, "where": {"arm": name}} for name in ("new", "old")]
     swaps = [{"from": {"arm": "new"}, "to": {"arm": "zero"}}, {"from": {"arm": "old"}, "to": {"arm": "noise"}}]
     asked = claim(
-        test=test, part_test="greater", margin=0.5, parts=parts, compare={"treatment": {}}, control={"replace": swaps}
+        test=test,
+        part_test="greater",
+        margin=0.5,
+        parts=parts,
+        compare={"treatment": {}},
+        controls=[{"replace": swaps}],
     )
     table = arms(new=1 + 0.1 * NOISE, old=1 + 0.1 * NOISE, zero=0.0, noise=0.1 * NOISE)
     row, first, second = decide(asked | ({"wins": wins} if wins else {}), table)
-    assert (row.control_fixed, row.control_by_chance) == (fixed, not fixed)
+    assert (row.control_fixed, row.controls_by_chance) == (fixed, 0 if fixed else 1)
     assert (first.control_fixed, second.control_fixed) == (True, False)

@@ -27,8 +27,8 @@ def parse_claims(content: Any, where: str = "claims.yaml") -> list[Claim]:
         try:
             claim = Claim.model_validate(item)
             claims.append(claim)
-            if claim.control is not None:
-                control_rules(claim)
+            for control in claim.controls:
+                control_rules(claim, control)
         except ValidationError as error:
             problems.append(explain(error, Claim, f"{where}: claim {name}").replace(": : ", ": "))
         except ConfigError as error:
@@ -54,8 +54,8 @@ def check_claims(claims: Sequence[Claim], measures: Mapping[str, Collection[str]
 
 
 def _problems(claim: Claim, measures: Mapping[str, Collection[str]]) -> Iterator[str]:
-    if claim.control is None and not claim.exploratory:
-        yield "control: this key is missing; every claim names one that must not come out"
+    if not claim.controls and not claim.exploratory:
+        yield "controls: this key is missing; every claim lists at least one that must not come out"
     if claim.decided_by is None and not claim.exploratory:
         yield "decided_by: this key is missing; every claim names the scale that can decide it"
     if claim.rests_on is None:
@@ -73,9 +73,10 @@ def _problems(claim: Claim, measures: Mapping[str, Collection[str]]) -> Iterator
 
 
 def reads(claim: Claim) -> set[tuple[str | None, str | None]]:
-    """Every (table, metric) that the claim, its parts, its control and its gates read."""
+    """Every (table, metric) that the claim, its parts, its controls and its gates read."""
     found: set[tuple[str | None, str | None]] = {(gate.table or claim.table, gate.metric) for gate in claim.gate}
-    for rule in [*claim.rules, *(control_rules(claim) if claim.control else [])]:
+    controlled = [rule for control in claim.controls for rule in control_rules(claim, control)]
+    for rule in [*claim.rules, *controlled]:
         for term in rule.compare.terms:
             chosen = effective(rule, term).get("metric")
             metrics = chosen if isinstance(chosen, list) else [chosen]

@@ -266,7 +266,7 @@ class Claim(Part):
     says: str = Field(min_length=1)
     source: Reference | None = None
     paper: PaperFigure | None = None
-    control: Control | None = None
+    controls: list[Control] = Field(default=[], description="none of them may come out")
     gate: list[Gate] = Field(default=[])
     scales: list[Scale] = Field(default=list(get_args(Scale)), min_length=1, description="where it is tested")
     decided_by: Scale | None = Field(default=None, description="the scale that can decide it")

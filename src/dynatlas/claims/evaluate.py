@@ -217,7 +217,7 @@ def _unmet(gate: Gate, mean: float, scale: str) -> str:
     return ""
 
 
-def final_verdict(claim: Claim, own: Decision, *, gate: str, control: Decision | None) -> tuple[str, str]:
+def final_verdict(claim: Claim, own: Decision, *, gate: str, controls: Sequence[Decision]) -> tuple[str, str]:
     """The verdict of a tested claim with its reason; first match wins, as in `docs/claims.md`."""
     if claim.exploratory:
         return REPORTED, ""
@@ -225,6 +225,8 @@ def final_verdict(claim: Claim, own: Decision, *, gate: str, control: Decision |
         return INCONCLUSIVE, gate
     if own.verdict == CONTRADICTED:
         return CONTRADICTED, own.reason
-    if control is not None and control.verdict == REPRODUCED:
-        return INCONCLUSIVE, "its control came out reproduced, so nothing here can be believed"
+    passed = sum(control.verdict == REPRODUCED for control in controls)
+    if passed:
+        which = "its control" if len(controls) == 1 else f"{passed} of its {len(controls)} controls"
+        return INCONCLUSIVE, f"{which} came out reproduced, so nothing here can be believed"
     return own.verdict, own.reason

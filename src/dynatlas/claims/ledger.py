@@ -10,7 +10,7 @@ import numpy as np
 
 from dynatlas.claims.declaration import RestsOn
 from dynatlas.claims.intervals import Floats
-from dynatlas.claims.verdicts import REPORTED, REPRODUCED, VERDICTS
+from dynatlas.claims.verdicts import REPORTED, VERDICTS
 
 LedgerRow = dict[str, Any]
 
@@ -42,18 +42,16 @@ def summarise(rows: Sequence[Mapping[str, Any]], studies: Iterable[str] | None =
     could have: an identity's, an exact claim's and a fixed one never do, so those do not count.
     """
     claims = [row for row in rows if row["part_of"] is None]
-    controls = [row for row in claims if row["control_verdict"] is not None]
     missing = sorted(set(studies or []) - {row["study"] for row in claims})
-    by_chance = sum(bool(row["control_by_chance"]) for row in controls) / 40
     return {
         "claims": len(claims),
         "verdicts": _verdicts(claims),
         "rests_on": {kind: _verdicts([row for row in claims if row["rests_on"] == kind]) for kind in get_args(RestsOn)},
         "not_locked": [f"{row['study']} {row['id']}".strip() for row in claims if row["locked"] == "changed"],
-        "controls": len(controls),
-        "controls_fixed": sum(bool(row["control_fixed"]) for row in controls),
-        "controls_passed": sum(row["control_verdict"] == REPRODUCED for row in controls),
-        "controls_by_chance": by_chance,
+        "controls": sum(row["controls"] for row in claims),
+        "controls_fixed": sum(row["controls_fixed"] for row in claims),
+        "controls_passed": sum(row["controls_passed"] for row in claims),
+        "controls_by_chance": sum(row["controls_by_chance"] for row in claims) / 40,
         "partial": bool(missing),
         "missing_studies": missing,
     }
