@@ -77,7 +77,12 @@ def ledger_nodes(
             name="ledger",
             scale=scale,
             outputs=(f"results/{scale}/ledger.json", f"results/{scale}/ledger.parquet"),
-            settings={"studies": list(plans), "missing": missing},
+            settings={
+                "studies": list(plans),
+                "missing": missing,
+                "seeds": {name: list(plan.node("claims", "claims").seeds) for name, plan in plans.items()},
+            },
+            base_seed=next(iter(plans.values())).config.base_seed,
             needs={name: (plan.node("claims", "claims"),) for name, plan in plans.items()},
             fingerprint=index.fingerprint("dynatlas.steps.claims"),
         )

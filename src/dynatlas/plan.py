@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
@@ -11,7 +12,7 @@ from typing import Any
 from dynatlas.config import AtlasConfig, ConfigError, FigureSpec, MeasureSpec, NodeSpec, StudySpec, read_yaml
 from dynatlas.fingerprint import CodeIndex, digest, file_digest, library_versions
 from dynatlas.names import nearest
-from dynatlas.nodes import Node
+from dynatlas.nodes import Node, canonical
 from dynatlas.seeds import seed_list
 
 STEP_OF = {"data": "data", "runs": "train", "measures": "measure"}
@@ -30,6 +31,18 @@ def claims_path(root: Path, spec: StudySpec) -> Path:
 def study_folder(root: Path, spec: StudySpec) -> Path:
     """The folder of a study's Python package."""
     return root.joinpath("src", *spec.package.split("."))
+
+
+def read_lock(root: Path) -> dict[str, dict[str, Any]]:
+    """config/claims.lock, by study and claim; empty where there is none. Raises ConfigError if it is no JSON."""
+    path = root / "config" / "claims.lock"
+    try:
+        lock: dict[str, dict[str, Any]] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    except json.JSONDecodeError as error:
+        raise ConfigError(
+            f"config/claims.lock: line {error.lineno}: {error.msg}; it is written by: dynatlas lock"
+        ) from None
+    return lock
 
 
 def notebook_path(root: Path, study: str) -> Path:
@@ -262,7 +275,11 @@ class Plan:
             "claims",
             "claims",
             outputs=(f"{self._results()}/claims.json",),
-            settings={"file": str(shown), "digest": file_digest(path)},
+            settings={
+                "file": str(shown),
+                "digest": file_digest(path),
+                "lock": digest([canonical(read_lock(self.root).get(self.spec.study, {}))]),
+            },
             needs={table: tuple(self._parts[table]) for table in tables if table in self._parts},
             seeds=self._seeds(None, "scales"),
             code=("dynatlas.steps.claims",),

@@ -53,11 +53,11 @@ def test_count_over_nine_families(won: int, lost: int, verdict: str, families) -
 
 def test_control_of_a_compound_is_the_whole_rule(families) -> None:
     control = {"replace": [{"from": {"arm": "new"}, "to": {"arm": "other"}}]}
-    top, *parts = decide(COUNTING | {"control": control}, families(dict.fromkeys(NINE, 1.0)))
+    top, *parts = decide(COUNTING | {"controls": [control]}, families(dict.fromkeys(NINE, 1.0)))
     assert (top.verdict, top.control_verdict) == ("reproduced", "inconclusive")
     assert all(row.control_verdict is None and row.control_effect == pytest.approx(0, abs=0.05) for row in parts)
     back = {"replace": [{"from": {"arm": "new"}, "to": {"arm": "old"}}, {"from": {"arm": "old"}, "to": {"arm": "new"}}]}
-    top, *_ = decide(COUNTING | {"control": back}, families(dict.fromkeys(NINE, 1.0)))
+    top, *_ = decide(COUNTING | {"controls": [back]}, families(dict.fromkeys(NINE, 1.0)))
     assert top.control_verdict == "contradicted", "two arms change places at once"
 
 

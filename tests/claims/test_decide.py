@@ -130,7 +130,7 @@ def test_identity_is_about_every_seed_and_condition(arms, claim, only) -> None:
 
 def test_passing_control_takes_a_verdict_away_but_hides_no_contradiction(arms, claim, only) -> None:
     asked = claim(test="greater", margin=0.2, compare=PAIR) | {
-        "control": {"replace": [{"from": {"arm": "new"}, "to": {"arm": "other"}}]}
+        "controls": [{"replace": [{"from": {"arm": "new"}, "to": {"arm": "other"}}]}]
     }
     for new, other, verdict in [(1, 0, "reproduced"), (1, 1, "inconclusive"), (-1, 1, "contradicted")]:
         row = only(decide(asked, arms(new=new + NOISE, other=other + 0.9 * NOISE, old=NOISE)))
@@ -141,6 +141,18 @@ def test_passing_control_takes_a_verdict_away_but_hides_no_contradiction(arms, c
     row = only(decide(direction, arms(new=1 + NOISE, other=2, old=0)))
     assert row.verdict == "inconclusive"
     assert "control" in row.reason
+
+
+def test_none_of_several_controls_may_pass(arms, claim, only) -> None:
+    swaps = [{"says": name, "replace": [{"from": {"arm": "new"}, "to": {"arm": name}}]} for name in ("easy", "hard")]
+    asked = claim(test="greater", margin=0.2, compare=PAIR, controls=swaps)
+    for easy, hard, verdict, passed in [(0, 0, "reproduced", 0), (0, 1, "inconclusive", 1), (1, 0, "inconclusive", 1)]:
+        row = only(decide(asked, arms(new=1 + NOISE, easy=easy + 0.9 * NOISE, hard=hard + 0.9 * NOISE, old=NOISE)))
+        assert (row.verdict, row.controls, row.controls_passed, row.controls_by_chance) == (verdict, 2, passed, 2)
+        assert row.control == ("hard" if hard else "easy"), "the one that came out is shown"
+        assert row.control_effect == pytest.approx(max(easy, hard))
+        assert all(f"{name}: " in row.control_reason for name in ("easy", "hard"))
+    assert "1 of its 2 controls" in row.reason
 
 
 def test_gate(arms, claim, only) -> None:

@@ -87,13 +87,13 @@ DECLARATIONS = {
     "count without wins": (claim(test="count_of", part_test="greater", parts=[{}, {}]), "wins: count_of"),
     "more wins than parts": (claim(test="count_of", part_test="greater", wins=3, parts=[{}, {}]), "wins: 3 of 2 parts"),
     "wins of all_of": (claim(test="all_of", part_test="greater", wins=1, parts=[{}, {}]), "wins: count_of"),
-    "empty control": (claim(control={}), "a control must change something"),
-    "control is the claim": (claim(control={"metric": "accuracy"}), "control: it is the claim itself"),
+    "empty control": (claim(controls=[{}]), "a control must change something"),
+    "control is the claim": (claim(controls=[{"metric": "accuracy"}]), "control: it is the claim itself"),
     "replacement meets nothing": (
-        claim(control={"metric": "loss", "replace": [{"from": {"arm": "nwe"}, "to": {"arm": "old"}}]}),
+        claim(controls=[{"metric": "loss", "replace": [{"from": {"arm": "nwe"}, "to": {"arm": "old"}}]}]),
         "no selection contains it",
     ),
-    "permutes nothing": (claim(control={"permute": "arm"}), "permute: 'arm': allowed is what a statistic pairs"),
+    "permutes nothing": (claim(controls=[{"permute": "arm"}]), "permute: 'arm': allowed is what a statistic pairs"),
     "gate without bound": (claim(gate=[{"metric": "loss"}]), "one of `at_least` and `at_most`"),
     "gate lacks a scale": (
         claim(gate=[{"metric": "loss", "at_most": {"quick": 1}}]),
@@ -129,7 +129,7 @@ def test_no_claims(content: object) -> None:
 
 def test_part_may_not_hide_from_a_control() -> None:
     parts = [{"id": "a", "metric": "loss"}, {"id": "b"}]
-    wrong = claim(test="all_of", part_test="greater", parts=parts, control={"metric": "error"})
+    wrong = claim(test="all_of", part_test="greater", parts=parts, controls=[{"metric": "error"}])
     with pytest.raises(ConfigError, match="control: metric: part a has its own; use `replace`"):
         parse_claims([wrong])
 
@@ -143,11 +143,11 @@ PLANS = {
         claim(compare={"treatment": {"arm": "new"}, "reference": {"metric": "los"}}),
         "metric: 'los'.*did you mean 'loss'",
     ),
-    "metric of a control": (claim(control={"metric": "los"}), "metric: 'los'"),
+    "metric of a control": (claim(controls=[{"metric": "los"}]), "metric: 'los'"),
     "metric of a gate": (claim(gate=[{"metric": "los", "at_most": 1}]), "metric: 'los'"),
     "metric of a correlation": (claim(statistic={"spearman": {"with": "los"}}), "metric: 'los'"),
     "metric of a censoring": (claim(censored={"metric": "los"}), "metric: 'los'"),
-    "no control": (claim(), "control: this key is missing"),
+    "no control": (claim(), "controls: this key is missing"),
     "undecided": (claim(), "decided_by: this key is missing"),
 }
 
@@ -160,7 +160,7 @@ def test_claim_against_plan(name: str) -> None:
 
 
 def test_sound_claim_passes_the_plan() -> None:
-    sound = claim(control={"where": {"task": "recall"}}, decided_by="quick")
+    sound = claim(controls=[{"where": {"task": "recall"}}], decided_by="quick", rests_on="experiment")
     assert check_claims(parse_claims([sound]), {"scores": ["accuracy", "loss"]}) is None
 
 
@@ -214,7 +214,11 @@ TABLES = {
     "no column": (claim(), table().drop(columns="metric"), "has no column 'metric'"),
     "no single metric": (claim(metric=None), table(), "a selection reads one metric"),
     "bad gate": (claim(gate=[{"metric": "los", "at_least": 0}]), table(), "gate: .*metric 'los' is not in"),
-    "bad control": (claim(control={"where": {"task": "x"}}), table(), "control: .*task: 'x' does not occur"),
+    "bad control": (
+        claim(controls=[{"where": {"task": "x"}}]),
+        table(),
+        "controls: where task: x: .*'x' does not occur",
+    ),
 }
 
 

@@ -120,7 +120,7 @@ def test_form(name: str, only) -> None:
 def test_wrong_pairing_belongs_to_the_seed(only) -> None:
     """A permuted condition destroys the trend, and one more seed leaves the earlier seeds' permutations."""
     rising = COST | {"id": "C7", "where": {"arm": "old"}, "statistic": {"spearman": {"along": "size"}}, "margin": 0.5}
-    asked = rising | {"control": {"permute": "size"}}
+    asked = rising | {"controls": [{"permute": "size"}]}
     row = only(decide(asked, grid_table(), study="mine"))
     assert (row.verdict, row.effect) == ("reproduced", 1.0)
     assert row.control_effect < 0.8
@@ -155,8 +155,8 @@ def test_control_forms_change_what_is_read() -> None:
     pair = {"treatment": {"arm": "new"}, "reference": {"arm": "old"}}
 
     def terms(**control: Any) -> list[dict[str, Any]]:
-        (asked,) = parse_claims([GAIN | {"where": {"task": "a"}, "compare": pair, "control": control}])
-        return [term.select for term in control_rules(asked)[0].compare.terms]
+        (asked,) = parse_claims([GAIN | {"where": {"task": "a"}, "compare": pair, "controls": [control]}])
+        return [term.select for term in control_rules(asked, asked.controls[0])[0].compare.terms]
 
     new, old = ({"metric": "gain", "task": "a", "arm": arm} for arm in ("new", "old"))
     assert terms(where={"task": "b"}) == [new | {"task": "b"}, old | {"task": "b"}]

@@ -13,7 +13,7 @@ from statsmodels.stats.multitest import multipletests
 from dynatlas.claims.checks import parse_claims
 from dynatlas.claims.decide import decide_all
 from dynatlas.claims.ledger import holm, join_rows, render, summarise
-from dynatlas.claims.lock import LockError, changes, claim_hash, lock_problems, update_lock
+from dynatlas.claims.lock import LockError, changes, claim_hash, lock_problems, lock_state, update_lock
 
 
 @pytest.mark.parametrize("size", [1, 2, 7, 40])
@@ -38,10 +38,10 @@ def rows() -> list[dict[str, Any]]:
     swap = {"replace": [{"from": {"arm": "good"}, "to": {"arm": "other"}}]}
     useless = {"replace": [{"from": {"arm": "poor"}, "to": {"arm": "other"}}]}
     claims = [
-        base | {"id": "A", "test": "greater", "margin": 0.5, "control": swap},
+        base | {"id": "A", "test": "greater", "margin": 0.5, "controls": [swap]},
         base | {"id": "B", "test": "all_of", "part_test": "greater", "parts": [{"margin": 0}, {"margin": 0.5}]},
-        base | {"id": "C", "test": "identity", "tolerance": 0.0, "control": swap},
-        base | {"id": "D", "test": "greater", "margin": 0.0, "control": useless},
+        base | {"id": "C", "test": "identity", "tolerance": 0.0, "controls": [swap]},
+        base | {"id": "D", "test": "greater", "margin": 0.0, "controls": [useless]},
         base | {"id": "E", "test": "greater", "margin": 0, "scales": ["paper"], "decided_by": "paper"},
         base | {"id": "F", "exploratory": True, "test": "greater", "margin": 0},
     ]
@@ -62,6 +62,8 @@ def test_summary_counts_claims_and_controls() -> None:
     assert {name: count for name, count in counts["verdicts"].items() if count} == {
         "reproduced": 2, "inconclusive": 1, "contradicted": 1, "not run": 1, "reported": 1}  # fmt: skip
     assert (counts["controls"], counts["controls_passed"], counts["controls_by_chance"]) == (3, 1, 2 / 40)
+    assert counts["controls_fixed"] == 0
+    assert counts["not_locked"] == []
     assert (counts["partial"], counts["missing_studies"]) == (True, ["second"])
     assert summarise(rows(), ["first"])["partial"] is False
 
@@ -73,7 +75,7 @@ def test_renderings_hold_every_row() -> None:
         assert sum(line.split()[1:2] == [row["id"]] for line in table.splitlines()) == 1
         (line,) = [line for line in markdown.splitlines() if line.startswith(f"| first | {row['id']} |")]
         assert row["verdict"] in line
-        assert line.replace("\\|", "").count("|") == 11
+        assert line.replace("\\|", "").count("|") == 13
     assert "6 claims: 2 reproduced, 1 inconclusive, 1 contradicted, 1 reported, 1 not run" in table
     assert "controls: 1 of 3 passed" in table
     assert "partial: nothing here of second" in table
@@ -83,12 +85,20 @@ def test_renderings_hold_every_row() -> None:
         render(ledger, "html")
 
 
+def test_what_was_drawn_stands_above_the_table() -> None:
+    draw = {"scale": "quick", "base_seed": 7, "seeds": {"first": list(range(100, 108)), "second": [100]}}
+    above, *_ = render(rows(), draw=draw).splitlines()
+    assert above == "scale quick; base seed 7; 8 seeds (100 to 107): first; seed 100: second"
+    assert json.loads(render(rows(), "json", draw=draw))["draw"] == draw
+
+
 def test_empty_ledger() -> None:
     assert "0 claims: none" in render(join_rows([]))
 
 
 CLAIM = {"id": "C3", "says": "few", "metric": "m", "table": "t", "test": "greater", "margin": 1,
-         "control": {"metric": "other"}, "source": {"where": "p. 3"}, "compare": {"treatment": {"a": 1}}}  # fmt: skip
+         "controls": [{"metric": "other"}], "source": {"where": "p. 3"},
+         "compare": {"treatment": {"a": 1}}}  # fmt: skip
 
 
 def hashed(settings: dict[str, Any] | None = None, **changed: Any) -> str:
@@ -102,7 +112,7 @@ def test_hash_covers_what_can_change_a_verdict() -> None:
         {"metric": "n"},
         {"test": "less"},
         {"margin": 2},
-        {"control": {"metric": "third"}},
+        {"controls": [{"metric": "third"}]},
         {"compare": {"treatment": {"a": 2}}},
         {"scales": ["quick"]},
         {"level": 0.9},
@@ -125,6 +135,16 @@ README = """# Study
 def test_dated_lines() -> None:
     assert changes(README) == {"C3": ["2026-01-02", "2026-01-05"]}
     assert changes("- 2026-01-02 C1, C4a: both") == {"C1": ["2026-01-02"], "C4a": ["2026-01-02"]}
+
+
+def test_a_row_says_whether_it_is_as_locked() -> None:
+    entries = {"C3": {"hash": "quick:aa standard:bb", "date": "2026-01-01", "changes": 0}}
+    assert lock_state(entries, "C3", "quick", "aa") == lock_state(entries, "C3", "standard", "bb") == "yes"
+    for claim, scale, now in [("C3", "quick", "bb"), ("C3", "smoke", "aa"), ("C4", "quick", "aa")]:
+        assert lock_state(entries, claim, scale, now) == "changed"
+    ledger = [row | {"locked": "changed" if row["id"] in ("A", "B.1") else "yes"} for row in rows()]
+    assert summarise(ledger)["not_locked"] == ["first A"]
+    assert "lock: 1 of 6 claims are not as config/claims.lock has them: first A" in render(ledger)
 
 
 def test_lock() -> None:

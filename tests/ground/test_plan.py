@@ -171,7 +171,11 @@ def test_what_cannot_work_is_named(atlas_of, edits, words):
         ("test: less", "test: les", ["C1", "'les'", "did you mean 'less'"]),
         ("  - id: C2", "  - id: C1", ["C1", "twice"]),
         ("    margin: 0\n", "    margn: 0\n", ["margn", "did you mean 'margin'"]),
-        ("decided_by: quick\n    control: {compare", "decided_by: quik\n    control: {compare", ["'quik'", "'quick'"]),
+        (
+            "decided_by: quick\n    controls: [{compare",
+            "decided_by: quik\n    controls: [{compare",
+            ["'quik'", "'quick'"],
+        ),
         ("claims:", "claim:", ["`claims:`", "a list of at least one claim"]),
     ],
 )

@@ -39,7 +39,7 @@ def _claim(number, says, **rest):
 
 
 def _swap(old, new):
-    return {"control": {"replace": [{"from": {"strategy": old}, "to": {"strategy": new}}]}}
+    return {"controls": [{"replace": [{"from": {"strategy": old}, "to": {"strategy": new}}]}]}
 
 
 CLAIMS = [

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import ValidationError
 
 from dynatlas.claims.control import control_rules
-from dynatlas.claims.declaration import Claim, effective
+from dynatlas.claims.declaration import Claim, RestsOn, effective
 from dynatlas.config import ConfigError, explain
 from dynatlas.names import nearest
 
@@ -27,8 +27,8 @@ def parse_claims(content: Any, where: str = "claims.yaml") -> list[Claim]:
         try:
             claim = Claim.model_validate(item)
             claims.append(claim)
-            if claim.control is not None:
-                control_rules(claim)
+            for control in claim.controls:
+                control_rules(claim, control)
         except ValidationError as error:
             problems.append(explain(error, Claim, f"{where}: claim {name}").replace(": : ", ": "))
         except ConfigError as error:
@@ -54,10 +54,12 @@ def check_claims(claims: Sequence[Claim], measures: Mapping[str, Collection[str]
 
 
 def _problems(claim: Claim, measures: Mapping[str, Collection[str]]) -> Iterator[str]:
-    if claim.control is None and not claim.exploratory:
-        yield "control: this key is missing; every claim names one that must not come out"
+    if not claim.controls and not claim.exploratory:
+        yield "controls: this key is missing; every claim lists at least one that must not come out"
     if claim.decided_by is None and not claim.exploratory:
         yield "decided_by: this key is missing; every claim names the scale that can decide it"
+    if claim.rests_on is None:
+        yield f"rests_on: this key is missing (allowed: {', '.join(get_args(RestsOn))}; docs/claims.md)"
     for table, metric in sorted(reads(claim), key=str):
         if table is None:
             yield f"table: this key is missing (tables: {', '.join(measures)})"
@@ -71,9 +73,10 @@ def _problems(claim: Claim, measures: Mapping[str, Collection[str]]) -> Iterator
 
 
 def reads(claim: Claim) -> set[tuple[str | None, str | None]]:
-    """Every (table, metric) that the claim, its parts, its control and its gates read."""
+    """Every (table, metric) that the claim, its parts, its controls and its gates read."""
     found: set[tuple[str | None, str | None]] = {(gate.table or claim.table, gate.metric) for gate in claim.gate}
-    for rule in [*claim.rules, *(control_rules(claim) if claim.control else [])]:
+    controlled = [rule for control in claim.controls for rule in control_rules(claim, control)]
+    for rule in [*claim.rules, *controlled]:
         for term in rule.compare.terms:
             chosen = effective(rule, term).get("metric")
             metrics = chosen if isinstance(chosen, list) else [chosen]

@@ -8,15 +8,12 @@ from dynatlas.claims.declaration import Claim, Compare, Control, Part, Replaceme
 from dynatlas.config import ConfigError
 
 
-def control_rules(claim: Claim) -> list[Part]:
-    """The rules of `claim` on its control's data; margins, tests and tolerances stay as they are.
+def control_rules(claim: Claim, control: Control) -> list[Part]:
+    """The rules of `claim` on the data of one of its controls; margins, tests and tolerances stay as they are.
 
     Raises ConfigError where the control would leave the claim as it is, where a replacement meets no selection, and
     where it replaces a field that a part of a compound sets for itself.
     """
-    control = claim.control
-    if control is None:
-        raise ConfigError(f"claim {claim.id}: control: this key is missing")
     own = claim.parts or [claim]
     rules = [_changed(rule, part, control, claim) for rule, part in zip(claim.rules, own, strict=True)]
     if control.permute:

@@ -22,8 +22,8 @@ from dynatlas.claims.declaration import Claim, Control, Part, Selector, at_scale
 from dynatlas.claims.evaluate import Decision, Finding, closed_gate, evaluate, final_verdict
 from dynatlas.claims.lock import claim_hash as hash_of
 from dynatlas.claims.sample import Source
-from dynatlas.claims.tables import ClaimError, Table, prepare
-from dynatlas.claims.verdicts import NOT_RUN
+from dynatlas.claims.tables import ClaimError, Table, prepare, whole_seeds
+from dynatlas.claims.verdicts import NOT_RUN, REPRODUCED
 from dynatlas.seeds import numpy_stream
 
 Tables = pd.DataFrame | Mapping[str, pd.DataFrame | Table]
@@ -36,7 +36,11 @@ class Row:
     `effect`, `low`, `high`, `margin` and `null` are in the units of the metric after `transform` and `statistic`;
     `margin` is the half width of an equivalence around `target` (which its `null` repeats), and the tolerance of an
     identity, whose `effect` is its largest deviation. `p` is one-sided against the margin. `p_holm` is filled in by
-    the ledger.
+    the ledger. `rests_on` is what the claim declares, but never `experiment` where the seeds all agree.
+    Of several controls the row shows the one that is nearest to coming out; its reason has the verdicts of all.
+    `control_fixed`: no draw of seeds could have let it come out, or it could not but come out. `controls` counts those
+    that were tested, `controls_by_chance` those that could have passed by chance, as one in forty does. `locked` (`yes`
+    or `changed`) is left open for a table of one's own.
     """
 
     study: str
@@ -72,9 +76,16 @@ class Row:
     control_low: float | None
     control_high: float | None
     control_reason: str | None
+    control_fixed: bool | None
+    controls: int
+    controls_passed: int
+    controls_fixed: int
+    controls_by_chance: int
+    rests_on: str
     scale: str
     decided_by: str | None
     claim_hash: str
+    locked: str | None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, with None for whatever is not a finite number."""
@@ -90,26 +101,28 @@ def decide(
     seeds: Sequence[int] | None = None,
     base_seed: int = 0,
     claim_hash: str | None = None,
+    locked: str | None = None,
 ) -> list[Row]:
     """The rows of one claim: its own and, if it is a compound, one for each part.
 
-    `seeds` are those that must be there (default: all seeds of the table it reads). Raises ConfigError for a claim
-    that is no claim, ClaimError (a ValueError) for a table that cannot answer it: NaN, missing seed, unpaired rows,
-    several rows a seed, unknown metric, column or value.
+    `seeds` are those that must be there (default: all seeds of the table it reads); `locked` goes into
+    the rows. Raises ConfigError for a claim that is no claim, ClaimError (a ValueError) for a table that cannot answer
+    it: NaN, missing seed, unpaired rows, several rows a seed, unknown metric, column or value.
     """
     if not isinstance(claim, Claim):
         claim = parse_claims([claim], where="the claim")[0]
-    rows = _Rows(claim, study=study, scale=scale, hash=claim_hash)
+    rows = _Rows(claim, study=study, scale=scale, hash=claim_hash, locked=locked)
     if scale not in claim.scales:
         return rows.not_run()
-    source = Source(prepare(tables), scale, seeds)
     try:
+        wanted = None if seeds is None else whole_seeds(seeds, "seeds")
+        source = Source(prepare(tables), scale, wanted)
         own = evaluate(claim, claim.rules, source)
-        control = _control(claim, source, study, base_seed)
-        verdict, reason = final_verdict(claim, own, gate=closed_gate(claim, source), control=control)
+        controls = _controls(claim, source, study, base_seed)
+        verdict, reason = final_verdict(claim, own, gate=closed_gate(claim, source), controls=controls)
     except ClaimError as error:
         raise ClaimError(f"{study + ': ' if study else ''}claim {claim.id}: {error}") from None
-    return rows.decided(own, control, verdict, reason)
+    return rows.decided(own, controls, verdict, reason)
 
 
 def decide_all(
@@ -128,44 +141,60 @@ def decide_all(
     return [row for one in claims for row in decide(one, ready, **rest, claim_hash=(hashes or {}).get(one.id))]
 
 
-def _control(claim: Claim, source: Source, study: str, base_seed: int) -> Decision | None:
-    if claim.control is None:
-        return None
+def _controls(claim: Claim, source: Source, study: str, base_seed: int) -> list[Decision]:
+    return [_control(claim, control, place, source, study, base_seed) for place, control in enumerate(claim.controls)]
+
+
+def _control(claim: Claim, control: Control, place: int, source: Source, study: str, base_seed: int) -> Decision:
+    stream = f"control/{claim.id}" + (f"/{place + 1}" if place else "")
 
     def permutation(seed: int, n: int) -> np.ndarray:
-        return numpy_stream(base_seed, study, f"control/{claim.id}", seed).permutation(n)
+        return numpy_stream(base_seed, study, stream, seed).permutation(n)
 
     try:
-        return evaluate(claim, control_rules(claim), source, permutation if claim.control.permute else None)
+        return evaluate(claim, control_rules(claim, control), source, permutation if control.permute else None)
     except ClaimError as error:
-        raise ClaimError(f"control: {error}") from None
+        raise ClaimError(f"controls: {describe_control(control)}: {error}") from None
+
+
+def _nearest(controls: Sequence[Decision]) -> int | None:
+    """Which of several controls the row shows: one that came out, else the one with most parts that did."""
+    came = [(one.verdict == REPRODUCED, sum(part.verdict == REPRODUCED for part in one.findings)) for one in controls]
+    return came.index(max(came)) if came else None
 
 
 class _Rows:
     """Writes the rows of one claim."""
 
-    def __init__(self, claim: Claim, *, study: str, scale: str, hash: str | None):
+    def __init__(self, claim: Claim, *, study: str, scale: str, hash: str | None, locked: str | None):
         self.claim, self.study, self.scale = claim, study, scale
-        self.hash = hash or hash_of(claim)
+        self.hash, self.locked = hash or hash_of(claim), locked
 
     def not_run(self) -> list[Row]:
         reason = f"tested at {', '.join(self.claim.scales)}, decided by {self.claim.decided_by or 'none of them'}"
-        return self._rows(None, None, NOT_RUN, reason)
+        return self._rows(None, [], NOT_RUN, reason)
 
-    def decided(self, own: Decision, control: Decision | None, verdict: str, reason: str) -> list[Row]:
-        return self._rows(own, control, verdict, reason)
+    def decided(self, own: Decision, controls: Sequence[Decision], verdict: str, reason: str) -> list[Row]:
+        return self._rows(own, controls, verdict, reason)
 
-    def _rows(self, own: Decision | None, control: Decision | None, verdict: str, reason: str) -> list[Row]:
-        claim = self.claim
+    def _rows(self, own: Decision | None, tested: Sequence[Decision], verdict: str, reason: str) -> list[Row]:
+        claim, shown = self.claim, _nearest(tested)
+        control = None if shown is None else tested[shown]
         findings: Sequence[Finding | None] = own.findings if own else [None] * len(claim.rules)
         controls: Sequence[Finding | None] = control.findings if control else [None] * len(claim.rules)
         control_values = {
-            "control": describe_control(claim.control) if claim.control else None,
+            "control": describe_control(claim.controls[shown or 0]) if claim.controls else None,
             "control_verdict": control.verdict if control else None,
-            "control_reason": control.reason if control else None,
+            "control_reason": _control_reason(claim, tested, shown),
+            "control_fixed": control.fixed if control else None,
+            "controls": len(tested),
+            "controls_passed": sum(one.verdict == REPRODUCED for one in tested),
+            "controls_fixed": sum(one.fixed for one in tested),
+            "controls_by_chance": sum(not one.fixed and one.p is not None for one in tested),
         }
         top = {"verdict": verdict, "reason": reason, "p": own.p if own else None, **control_values}
         top["p_sign_flip"] = own.p_sign_flip if own else None
+        top["rests_on"] = _rests_on(claim, settled=own is not None and all(one.settled for one in own.findings))
         if not claim.compound:
             return [self._row(claim, None, findings[0], controls[0], top)]
         n = min((one.n for one in findings if one), default=None)
@@ -215,11 +244,32 @@ class _Rows:
             "control_low": other.low if other else None,
             "control_high": other.high if other else None,
             "control_reason": None,
+            "control_fixed": other.settled if other else None,
+            **dict.fromkeys(("controls", "controls_passed", "controls_fixed", "controls_by_chance"), 0),
+            "rests_on": _rests_on(rule, settled=found is not None and found.settled),
             "scale": self.scale,
             "decided_by": claim.decided_by,
             "claim_hash": self.hash,
+            "locked": self.locked,
         }
         return Row(**{**values, **over})
+
+
+def _control_reason(claim: Claim, tested: Sequence[Decision], shown: int | None) -> str | None:
+    """Why the control that is shown has its verdict; of several, the verdicts of all before it."""
+    if shown is None:
+        return None
+    if len(tested) == 1:
+        return tested[0].reason
+    pairs = zip(claim.controls, tested, strict=True)
+    verdicts = "; ".join(f"{describe_control(control)}: {one.verdict}" for control, one in pairs)
+    return f"{verdicts}; of the one shown: {tested[shown].reason}"
+
+
+def _rests_on(rule: Part, *, settled: bool) -> str:
+    """What the rule declares; without spread over seeds it is no experiment, whatever it declares."""
+    declared = rule.rests_on or "experiment"
+    return "construction" if settled and declared == "experiment" else declared
 
 
 def describe_terms(rule: Part) -> str:

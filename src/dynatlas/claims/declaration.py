@@ -39,6 +39,7 @@ def _selector(value: Any) -> Any:
 
 Number = Annotated[float | dict[Scale, float], BeforeValidator(_number)]
 Selector = Annotated[dict[str, Value | list[Value]], BeforeValidator(_selector)]
+RestsOn = Literal["arithmetic", "construction", "experiment"]
 Test = Literal["greater", "less", "at_least", "at_most", "equivalent", "identity", "all_of", "any_of", "count_of"]
 COMPOUNDS = ("all_of", "any_of", "count_of")
 
@@ -242,6 +243,7 @@ class Part(Strict):
     transform: Literal["log", "log10"] | None = None
     censored: Censored | None = None
     exact: bool = Field(default=False, description="no randomness: all seeds must agree, and one is enough")
+    rests_on: RestsOn | None = Field(default=None, description="what could have made it come out otherwise")
     test: Test | None = None
     margin: Number | None = None
     target: float | None = None
@@ -264,7 +266,7 @@ class Claim(Part):
     says: str = Field(min_length=1)
     source: Reference | None = None
     paper: PaperFigure | None = None
-    control: Control | None = None
+    controls: list[Control] = Field(default=[], description="none of them may come out")
     gate: list[Gate] = Field(default=[])
     scales: list[Scale] = Field(default=list(get_args(Scale)), min_length=1, description="where it is tested")
     decided_by: Scale | None = Field(default=None, description="the scale that can decide it")
@@ -304,7 +306,7 @@ class Claim(Part):
         return self
 
 
-_INHERITED = ("table", "metric", "compare", "statistic", "reduce", "transform", "censored", "exact")
+_INHERITED = ("table", "metric", "compare", "statistic", "reduce", "transform", "censored", "exact", "rests_on")
 
 
 def _inherit(claim: Claim, part: Part, place: int) -> Part:

@@ -11,6 +11,7 @@ from dynatlas.claims.compounds import Outlook, all_of, any_of, combined_p, count
 from dynatlas.claims.declaration import Claim, Gate, Part, at_scale
 from dynatlas.claims.intervals import mean_interval
 from dynatlas.claims.sample import Permutation, Sample, Source, draw_sample
+from dynatlas.claims.spread import Floats, no_spread
 from dynatlas.claims.tables import ClaimError
 from dynatlas.claims.verdicts import (
     CONTRADICTED,
@@ -40,6 +41,8 @@ class Finding:
     p: float | None = None
     p_sign_flip: float | None = None
     hypothesis: Hypothesis | None = None
+    settled: bool = False
+    """No spread over seeds (or one exact value): no other draw of seeds would have said otherwise."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,8 @@ class Decision:
     reason: str
     p: float | None
     p_sign_flip: float | None
+    fixed: bool = False
+    """No draw of seeds could have made another verdict of it, or a reproduced one."""
 
 
 def evaluate(claim: Claim, rules: Sequence[Part], source: Source, permutation: Permutation | None = None) -> Decision:
@@ -58,10 +63,17 @@ def evaluate(claim: Claim, rules: Sequence[Part], source: Source, permutation: P
     findings = [_named(claim, rule, source, permutation) for rule in rules]
     if not claim.compound:
         only = findings[0]
-        return Decision(findings, only.verdict, only.reason, only.p, only.p_sign_flip)
+        return Decision(findings, only.verdict, only.reason, only.p, only.p_sign_flip, only.settled)
     verdict, reason = _combined(claim, rules, findings)
     p, flip = (_combined_p(claim, [getattr(one, name) for one in findings]) for name in ("p", "p_sign_flip"))
-    return Decision(findings, verdict, reason, p, flip)
+    return Decision(findings, verdict, reason, p, flip, _fixed(claim, findings))
+
+
+def _fixed(claim: Claim, findings: Sequence[Finding]) -> bool:
+    """Are all parts settled, or so many not reproduced that the rule cannot come out whatever the others do?"""
+    needed = {"all_of": len(findings), "any_of": 1}.get(str(claim.test), claim.wins or 1)
+    possible = sum(not one.settled or one.verdict == REPRODUCED for one in findings)
+    return all(one.settled for one in findings) or possible < needed
 
 
 def _named(claim: Claim, rule: Part, source: Source, permutation: Permutation | None) -> Finding:
@@ -74,7 +86,7 @@ def _named(claim: Claim, rule: Part, source: Source, permutation: Permutation | 
 
 def find(rule: Part, sample: Sample, *, level: float, scale: str, exploratory: bool = False) -> Finding:
     """Interval, p and verdict of one sample under one rule (`reported` if exploratory)."""
-    x, n = sample.values, len(sample.values)
+    x, n, settled = sample.values, len(sample.values), bool(no_spread(sample.values))
     if sample.unreached:
         reason = f"the treatment never reached its criterion in seed {', '.join(map(str, sample.unreached))}"
         verdict = REPORTED if exploratory else CONTRADICTED
@@ -85,15 +97,37 @@ def find(rule: Part, sample: Sample, *, level: float, scale: str, exploratory: b
         raise ClaimError(
             "one seed only: an interval over seeds needs at least two (`exact: true` if nothing is random)"
         )
-    effect, low, high = (float(end) for end in mean_interval(x, level))
     hypothesis = _hypothesis(rule, scale)
+    if settled and hypothesis is not None and rule.test != "identity":
+        x = _snapped(x, hypothesis, sample.error)
+    effect, low, high = (float(end) for end in mean_interval(x, level))
     if hypothesis is None:
-        return Finding(effect, low, high, level, n, REPORTED)
-    verdict = REPORTED if exploratory else str(outcomes(hypothesis, low, high))
+        return Finding(effect, low, high, level, n, REPORTED, settled=settled)
     certain = rule.test == "identity" or rule.exact
     p = None if certain else float(p_value(hypothesis, x))
     flip = None if certain else p_sign_flip(hypothesis, x)
-    return Finding(effect, low, high, level, n, verdict, _reason(verdict, rule), p, flip, hypothesis)
+    verdict, reason = REPORTED, ""
+    if not exploratory:
+        verdict, reason = _judged(
+            rule, hypothesis, (low, high), few=settled and not certain and 0.5**n >= (1 - level) / 2
+        )
+    return Finding(effect, low, high, level, n, verdict, reason, p, flip, hypothesis, settled)
+
+
+def _snapped(x: Floats, hypothesis: Hypothesis, error: float) -> Floats:
+    """Equal values put on the bound that they are at but for rounding."""
+    for bound in (hypothesis.null, hypothesis.lower, hypothesis.upper):
+        if abs(x[0] - bound) <= error:
+            return np.full_like(x, bound)
+    return x
+
+
+def _judged(rule: Part, hypothesis: Hypothesis, interval: tuple[float, float], *, few: bool) -> tuple[str, str]:
+    """The verdict and its reason. Equal values in `few` seeds do not succeed: their p, 2^-n, is above the level's."""
+    verdict = str(outcomes(hypothesis, *interval))
+    if few and verdict in (REPRODUCED, DIRECTION):
+        return INCONCLUSIVE, "no spread, and too few seeds for the p that the level asks (say `exact` of a closed form)"
+    return verdict, _reason(verdict, rule)
 
 
 def _hypothesis(rule: Part, scale: str) -> Hypothesis | None:
@@ -143,10 +177,13 @@ def _listed(rules: Sequence[Part], mask: np.ndarray) -> str:
 def _outlook(finding: Finding) -> Outlook:
     """A part whose treatment never reached its criterion is lost for good."""
     assert finding.hypothesis is not None
+    no, yes = np.array(False), np.array(True)
     if np.isnan(finding.effect):
-        no, yes = np.array(False), np.array(True)
         return Outlook(no, yes, no, yes)
-    return outlook(finding.hypothesis, np.array(finding.low), np.array(finding.high))
+    found = outlook(finding.hypothesis, np.array(finding.low), np.array(finding.high))
+    if found.won and finding.verdict == INCONCLUSIVE:  # equal values in too few seeds
+        return Outlook(no, no, yes, yes)
+    return found
 
 
 def _combined_p(claim: Claim, p: Sequence[float | None]) -> float | None:
@@ -180,7 +217,7 @@ def _unmet(gate: Gate, mean: float, scale: str) -> str:
     return ""
 
 
-def final_verdict(claim: Claim, own: Decision, *, gate: str, control: Decision | None) -> tuple[str, str]:
+def final_verdict(claim: Claim, own: Decision, *, gate: str, controls: Sequence[Decision]) -> tuple[str, str]:
     """The verdict of a tested claim with its reason; first match wins, as in `docs/claims.md`."""
     if claim.exploratory:
         return REPORTED, ""
@@ -188,6 +225,8 @@ def final_verdict(claim: Claim, own: Decision, *, gate: str, control: Decision |
         return INCONCLUSIVE, gate
     if own.verdict == CONTRADICTED:
         return CONTRADICTED, own.reason
-    if control is not None and control.verdict == REPRODUCED:
-        return INCONCLUSIVE, "its control came out reproduced, so nothing here can be believed"
+    passed = sum(control.verdict == REPRODUCED for control in controls)
+    if passed:
+        which = "its control" if len(controls) == 1 else f"{passed} of its {len(controls)} controls"
+        return INCONCLUSIVE, f"{which} came out reproduced, so nothing here can be believed"
     return own.verdict, own.reason

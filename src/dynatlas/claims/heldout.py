@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dynatlas.claims.statistics import Floats, spearman
+from dynatlas.claims.spread import Floats, no_spread
+from dynatlas.claims.statistics import spearman
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ def _predict(x: Floats, y: Floats, asked: Floats, k: int) -> Floats:
     if len(x) < k:
         raise ValueError(f"k = {k}: only {len(x)} rows are left to learn from")
     spread = x.std(axis=0)
-    varies = spread > 1e-12 * np.abs(x).max(axis=0)  # what rounding leaves of a constant
+    varies = ~no_spread(x, axis=0)
     scale = np.where(varies, 1 / np.where(varies, spread, 1.0), 0.0)
     distance = (((asked[..., None, :] - x) * scale) ** 2).sum(axis=-1)
     nearest = np.argsort(distance, axis=-1, kind="stable")[..., :k]
@@ -78,7 +79,8 @@ def _predict(x: Floats, y: Floats, asked: Floats, k: int) -> Floats:
 def _r2(predicted: Floats, y: Floats) -> Floats:
     error = ((y - predicted) ** 2).sum(axis=-1)
     total = ((y - y.mean(axis=-1, keepdims=True)) ** 2).sum(axis=-1)
-    return np.where(total > 0, 1 - error / np.where(total > 0, total, 1.0), np.nan)
+    varies = ~no_spread(y)
+    return np.where(varies, 1 - error / np.where(varies, total, 1.0), np.nan)
 
 
 def _check(x: Floats, y: Floats, folds: np.ndarray, k: int) -> None:

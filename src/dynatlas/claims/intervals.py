@@ -7,9 +7,8 @@ The interval is Student's t over seeds; beside it stands the exact sign-flip p. 
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from dynatlas.claims.spread import Floats, no_spread
 
 EXACT_UP_TO = 40
 """Seeds up to which all sign flips are enumerated (2^20 sums of each half)."""
@@ -18,15 +17,15 @@ EXACT_UP_TO = 40
 def mean_interval(x: Floats, level: float = 0.95) -> tuple[Floats, Floats, Floats]:
     """Mean over the last axis with the two ends of its t interval: `(..., seed)` to three arrays `(...)`.
 
-    Without spread (all seeds equal, or one seed) the interval is the point.
+    Without spread beyond rounding (all seeds equal, or one seed) the interval is the point.
     """
     from scipy.special import stdtrit
 
     n = x.shape[-1]
     if n < 2:
         return x[..., 0], x[..., 0], x[..., 0]
-    same = np.ptp(x, axis=-1) == 0
-    mean = np.where(same, x[..., 0], x.mean(axis=-1))
+    same = no_spread(x)
+    mean = np.where(same, np.median(x, axis=-1), x.mean(axis=-1))
     half = stdtrit(n - 1, 0.5 + level / 2) * _standard_error(x)
     return mean, np.where(same, mean, mean - half), np.where(same, mean, mean + half)
 
@@ -44,9 +43,9 @@ def t_p(x: Floats, bound: float) -> Floats:
 
     n = x.shape[-1]
     error = _standard_error(x) if n > 1 else np.zeros(x.shape[:-1])
-    same = np.ptp(x, axis=-1) == 0
+    same = no_spread(x)
     t = (x.mean(axis=-1) - bound) / np.where(same, 1.0, error)
-    without_spread = np.where(x[..., 0] > bound, 0.5**n, 1.0)
+    without_spread = np.where(np.median(x, axis=-1) > bound, 0.5**n, 1.0)
     return np.where(same, without_spread, stdtr(n - 1, -t) if n > 1 else 1.0)
 
 

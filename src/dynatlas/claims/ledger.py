@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
+from dynatlas.claims.declaration import RestsOn
 from dynatlas.claims.intervals import Floats
-from dynatlas.claims.verdicts import REPORTED, REPRODUCED, VERDICTS
+from dynatlas.claims.verdicts import REPORTED, VERDICTS
 
 LedgerRow = dict[str, Any]
 
@@ -34,51 +35,116 @@ def join_rows(rows: Iterable[Mapping[str, Any]]) -> list[LedgerRow]:
 
 
 def summarise(rows: Sequence[Mapping[str, Any]], studies: Iterable[str] | None = None) -> dict[str, Any]:
-    """Counts of verdicts and of passed controls, over claims (not their parts).
+    """Counts of verdicts and of passed controls, over claims (not their parts), and what is not as locked.
 
-    `studies` are all those of the atlas: the ledger is `partial` where some have no row. A control passes by chance
-    once in forty (one side of a 95 % interval); an identity's or an exact claim's never does, so those do not count.
+    `studies` are all those of the atlas: the ledger is `partial` where some have no row. `rests_on` counts the verdicts
+    apart by what they rest on. A control passes by chance once in forty (one side of a 95 % interval), if it
+    could have: an identity's, an exact claim's and a fixed one never do, so those do not count.
     """
     claims = [row for row in rows if row["part_of"] is None]
-    controls = [row for row in claims if row["control_verdict"] is not None]
     missing = sorted(set(studies or []) - {row["study"] for row in claims})
-    by_chance = sum(row["p"] is not None for row in controls) / 40
     return {
         "claims": len(claims),
-        "verdicts": {verdict: sum(row["verdict"] == verdict for row in claims) for verdict in VERDICTS},
-        "controls": len(controls),
-        "controls_passed": sum(row["control_verdict"] == REPRODUCED for row in controls),
-        "controls_by_chance": by_chance,
+        "verdicts": _verdicts(claims),
+        "rests_on": {kind: _verdicts([row for row in claims if row["rests_on"] == kind]) for kind in get_args(RestsOn)},
+        "not_locked": [f"{row['study']} {row['id']}".strip() for row in claims if row["locked"] == "changed"],
+        "controls": sum(row["controls"] for row in claims),
+        "controls_fixed": sum(row["controls_fixed"] for row in claims),
+        "controls_passed": sum(row["controls_passed"] for row in claims),
+        "controls_by_chance": sum(row["controls_by_chance"] for row in claims) / 40,
         "partial": bool(missing),
         "missing_studies": missing,
     }
 
 
+def _verdicts(rows: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    return {verdict: sum(row["verdict"] == verdict for row in rows) for verdict in VERDICTS}
+
+
 def summary_text(summary: Mapping[str, Any]) -> str:
-    """The counts in three lines for a reader."""
-    counts = [f"{count} {verdict}" for verdict, count in summary["verdicts"].items() if count]
-    lines = [
-        f"{summary['claims']} claims: {', '.join(counts) or 'none'}",
-        f"controls: {summary['controls_passed']} of {summary['controls']} passed (they must not); "
-        f"by chance {summary['controls_by_chance']:.1f} would",
+    """The counts in a few lines for a reader."""
+    lines = [f"{summary['claims']} claims: {_counted(summary['verdicts'])}"]
+    lines += [
+        f"  {sum(verdicts.values())} rest on {_ARTICLE[kind]}: {_counted(verdicts)}"
+        for kind, verdicts in summary["rests_on"].items()
+        if any(verdicts.values())
     ]
+    lines.append(
+        f"controls: {summary['controls_passed']} of {summary['controls']} passed (they must not); "
+        f"by chance {summary['controls_by_chance']:.1f} would ({summary['controls_fixed']} are fixed: none of their "
+        "seeds could have changed them)"
+    )
+    changed = summary["not_locked"]
+    lines.append(
+        f"lock: {len(changed)} of {summary['claims']} claims are not as config/claims.lock has them: {_few(changed)}"
+        if changed
+        else "lock: every claim is as config/claims.lock has it"
+    )
     if summary["partial"]:
         lines.append(f"partial: nothing here of {', '.join(summary['missing_studies'])}")
     return "\n".join(lines)
 
 
-def render(rows: Sequence[Mapping[str, Any]], form: str = "table", *, studies: Iterable[str] | None = None) -> str:
-    """The ledger as a text: `table` for a terminal, `markdown`, or `json` (all fields)."""
+_ARTICLE = {"arithmetic": "arithmetic", "construction": "construction", "experiment": "an experiment"}
+
+
+def _counted(verdicts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {verdict}" for verdict, count in verdicts.items() if count) or "none"
+
+
+def _few(names: Sequence[str], most: int = 12) -> str:
+    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
+
+
+def draw_text(draw: Mapping[str, Any]) -> str:
+    """In one line what decided every random draw: `{scale, base_seed, seeds: {study: [seed, ...]}}`."""
+    by_seeds: dict[str, list[str]] = {}
+    for study, seeds in draw["seeds"].items():
+        by_seeds.setdefault(_span(seeds), []).append(study)
+    shown = [f"{span}: {', '.join(studies)}" for span, studies in by_seeds.items()]
+    return f"scale {draw['scale']}; base seed {draw['base_seed']}; " + "; ".join(shown)
+
+
+def _span(seeds: Sequence[int]) -> str:
+    return f"{len(seeds)} seeds ({seeds[0]} to {seeds[-1]})" if len(seeds) > 1 else f"seed {', '.join(map(str, seeds))}"
+
+
+def render(
+    rows: Sequence[Mapping[str, Any]],
+    form: str = "table",
+    *,
+    studies: Iterable[str] | None = None,
+    draw: Mapping[str, Any] | None = None,
+) -> str:
+    """The ledger as a text: `table` for a terminal, `markdown`, or `json` (all fields).
+
+    `draw` (as in `draw_text`) stands above the table.
+    """
     if form == "json":
-        return json.dumps({"summary": summarise(rows, studies), "rows": list(rows)}, indent=1, allow_nan=False)
+        content = {"draw": draw, "summary": summarise(rows, studies), "rows": list(rows)}
+        return json.dumps(content, indent=1, allow_nan=False)
     if form not in ("table", "markdown"):
         raise ValueError(f"format {form!r}: allowed are table, markdown, json")
     cells = [_HEADER, *(_cells(row) for row in rows)]
     body = _markdown(cells) if form == "markdown" else _aligned(cells)
-    return f"{body}\n\n{summary_text(summarise(rows, studies))}\n"
+    above = f"{draw_text(draw)}\n\n" if draw else ""
+    return f"{above}{body}\n\n{summary_text(summarise(rows, studies))}\n"
 
 
-_HEADER = ("study", "claim", "verdict", "effect [interval]", "test", "n", "p", "Holm", "control", "says")
+_HEADER = (
+    "study",
+    "claim",
+    "verdict",
+    "effect [interval]",
+    "test",
+    "n",
+    "p",
+    "Holm",
+    "control",
+    "rests on",
+    "locked",
+    "says",
+)
 
 
 def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
@@ -94,7 +160,9 @@ def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
         _number(row["n"]),
         _number(row["p"]),
         _number(row["p_holm"]),
-        " ".join(filter(None, [row["control_verdict"], control])),
+        " ".join(filter(None, [row["control_verdict"], "(fixed)" if row["control_fixed"] else "", control])),
+        row["rests_on"],
+        row["locked"] or "",
         says,
     )
 

@@ -34,6 +34,14 @@ def claim_hash(claim: Claim, settings: Mapping[str, Any] | None = None) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+def lock_state(entries: Mapping[str, Mapping[str, Any]], claim: str, scale: str, now: str) -> str:
+    """`yes` if a study's entries of the lock hold the hash `now` for this claim at this scale, else `changed`.
+
+    A scale that the lock does not fix (smoke) is never as locked, nor are other seeds than the ledger's.
+    """
+    return "yes" if f"{scale}:{now}" in str(entries.get(claim, {}).get("hash", "")).split() else "changed"
+
+
 def changes(readme: str) -> dict[str, list[str]]:
     """The dates of the lines `- YYYY-MM-DD <claim ids, parted by commas>: why` of a README, by claim id."""
     found: dict[str, list[str]] = {}

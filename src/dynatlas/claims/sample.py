@@ -10,6 +10,7 @@ import pandas as pd
 
 from dynatlas.claims.declaration import Part, Term, at_scale, effective
 from dynatlas.claims.intervals import Floats
+from dynatlas.claims.spread import levelled, rounding
 from dynatlas.claims.statistics import STATISTICS
 from dynatlas.claims.tables import ClaimError, Grid, Table, aligned, grid, reduce_grid, select
 from dynatlas.names import nearest
@@ -32,6 +33,8 @@ class Sample:
     values: Floats
     seeds: tuple[int, ...]
     unreached: tuple[int, ...] = ()
+    error: float = 0.0
+    """What rounding may have left in a value. Values that differ by no more over the seeds are made equal."""
 
 
 @dataclass(frozen=True)
@@ -71,26 +74,30 @@ def draw_sample(rule: Part, source: Source, permutation: Permutation | None = No
         cells = [
             _statistic(rule, term, c, source, permutation) for term, c in zip(rule.compare.terms, cells, strict=True)
         ]
-    total = _weighted_sum(rule, cells)
-    values = np.abs(total - (rule.target or 0.0)).max(axis=1) if rule.test == "identity" else total[:, 0]
+    total, error = _weighted_sum(rule, cells)
+    if rule.test == "identity":
+        return Sample(np.abs(total - (rule.target or 0.0)).max(axis=1), seeds)
+    values = levelled(total[:, 0], error[:, 0])
     if rule.exact and np.ptp(values) > 0:
         raise ClaimError(f"exact: the seeds differ ({values.min()} to {values.max()}); leave `exact` out")
-    return Sample(values, seeds)
+    return Sample(values, seeds, error=float(error.max()))
 
 
-def _weighted_sum(rule: Part, cells: Sequence[Grid]) -> Floats:
+def _weighted_sum(rule: Part, cells: Sequence[Grid]) -> tuple[Floats, Floats]:
+    """The sum over the terms, and its rounding, both `(seed, condition)`."""
     if rule.test != "identity":
         for one in cells:
             if one.values.shape[1] > 1:
                 free = ", ".join(one.free)
                 raise ClaimError(f"several rows a seed: {free} is free; fix it in `where` or `compare`, or `reduce` it")
-    terms = zip(rule.compare.terms, cells, strict=True)
-    sides = [term.weight * (aligned(cells[0], one) if len(cells) > 1 else one.values) for term, one in terms]
-    total = np.sum(sides, axis=0)
+    weights = [term.weight for term in rule.compare.terms]
+    sides = [aligned(cells[0], one) if len(cells) > 1 else (one.values, one.error) for one in cells]
+    total = np.sum([weight * values for weight, (values, _) in zip(weights, sides, strict=True)], axis=0)
+    error = np.sum([abs(weight) * own for weight, (_, own) in zip(weights, sides, strict=True)], axis=0)
     if rule.test == "identity":
-        return total
+        return total, error
     # Equal arms in a weighted sum leave rounding noise, and an interval of rounding noise has a sign.
-    return np.where(np.abs(total) <= 1e-14 * np.abs(sides).sum(axis=0), 0.0, total)
+    return np.where(np.abs(total) <= error, 0.0, total), error
 
 
 def _term_grid(rule: Part, term: Term, source: Source) -> Grid:
@@ -104,7 +111,8 @@ def _term_grid(rule: Part, term: Term, source: Source) -> Grid:
         seed, condition = np.argwhere(wrong)[0]
         value = cells.values[seed, condition]
         raise ClaimError(f"transform {rule.transform}: {value} is not positive: {cells.at(seed, condition)}")
-    return replace(cells, values=_SCALES[rule.transform](cells.values))
+    values = _SCALES[rule.transform](cells.values)
+    return replace(cells, values=values, error=rounding(values) + cells.error / cells.values)
 
 
 def _cells(rule: Part, term: Term, source: Source, metric: str | None = None) -> Grid:
@@ -132,10 +140,14 @@ def _meaning(rule: Part, term: Term, cells: Grid, source: Source) -> Grid:
     if term.weight > 0 and rule.censored.treatment == "contradicts":
         return replace(cells, values=np.where(infinite, np.nan, cells.values))
     if rule.censored.metric is not None:
-        budget = aligned(cells, _cells(rule, term, source, rule.censored.metric))
+        budget, _ = aligned(cells, _cells(rule, term, source, rule.censored.metric))
     else:
         budget = np.full(cells.values.shape, at_scale(rule.censored.value, source.scale))
-    return replace(cells, values=np.where(infinite, budget, cells.values))
+    return replace(
+        cells,
+        values=np.where(infinite, budget, cells.values),
+        error=np.where(infinite, rounding(budget), cells.error),
+    )
 
 
 def _statistic(rule: Part, term: Term, cells: Grid, source: Source, permutation: Permutation | None) -> Grid:
@@ -144,14 +156,14 @@ def _statistic(rule: Part, term: Term, cells: Grid, source: Source, permutation:
     x = _paired(rule, term, cells, source)
     if permutation is not None:
         x = np.stack([row[permutation(seed, len(row))] for row, seed in zip(x, cells.seeds, strict=True)])
-    values = STATISTICS[rule.statistic.kind](x, cells.values)
+    values = STATISTICS[rule.statistic.kind](x, levelled(cells.values, cells.error))
     if np.isnan(values).any():
         seed = cells.seeds[int(np.argmax(np.isnan(values)))]
         raise ClaimError(
             f"seed {seed}: {rule.statistic.pairing} or the metric is constant, so they have no relation"
             + (" (or no group has two rows)" if rule.statistic.icc else "")
         )
-    return Grid(values[:, None], cells.seeds, cells.conditions.iloc[:1, :0])
+    return Grid(values[:, None], cells.seeds, cells.conditions.iloc[:1, :0], rounding(values[:, None]))
 
 
 def _paired(rule: Part, term: Term, cells: Grid, source: Source) -> Floats:
@@ -160,7 +172,7 @@ def _paired(rule: Part, term: Term, cells: Grid, source: Source) -> Floats:
     if cells.values.shape[1] < 3:
         raise ClaimError(f"{rule.statistic.pairing}: {cells.values.shape[1]} conditions; a relation needs at least 3")
     if rule.statistic.spearman and rule.statistic.spearman.with_:
-        return aligned(cells, _other_metric(rule, term, source, rule.statistic.spearman.with_))
+        return levelled(*aligned(cells, _other_metric(rule, term, source, rule.statistic.spearman.with_)))
     if rule.statistic.icc:
         return _groups(cells, rule.statistic.icc.between)
     return _along(cells, str(rule.statistic.pairing), rule.statistic.slope.scale if rule.statistic.slope else "linear")
@@ -187,15 +199,23 @@ def _condition(cells: Grid, column: str, key: str) -> pd.Series:
     return cells.conditions[column]
 
 
+def _check_named(values: pd.Series) -> None:
+    if values.isna().any():
+        raise ClaimError(f"{values.name}: NaN in {int(values.isna().sum())} of {len(values)} conditions")
+
+
 def _groups(cells: Grid, column: str) -> Floats:
     """Which value of a condition each row has, `(seed, condition)`, as a number."""
-    codes, _ = pd.factorize(_condition(cells, column, "between"))
+    values = _condition(cells, column, "between")
+    _check_named(values)
+    codes, _ = pd.factorize(values)
     return np.broadcast_to(codes.astype(float), cells.values.shape)
 
 
 def _along(cells: Grid, column: str, scale: str) -> Floats:
     free = [name for name in cells.free if name != column]
     values = _condition(cells, column, "along")
+    _check_named(values)
     if free:
         raise ClaimError(f"several rows a seed and {column}: {', '.join(free)} is free; fix it or `reduce` it")
     try:

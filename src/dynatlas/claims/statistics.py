@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from dynatlas.claims.spread import Floats, no_spread
 
 
 def ranks(x: Floats) -> Floats:
@@ -21,14 +20,17 @@ def spearman(x: Floats, y: Floats) -> Floats:
     """Spearman's rank correlation along the last axis; NaN where one side is constant (there is no order)."""
     a, b = (r - r.mean(axis=-1, keepdims=True) for r in (ranks(x), ranks(y)))
     size = np.sqrt((a**2).sum(axis=-1) * (b**2).sum(axis=-1))
-    return np.where(size > 0, (a * b).sum(axis=-1) / np.where(size > 0, size, 1.0), np.nan)
+    sound = (size > 0) & ~no_spread(x) & ~no_spread(y)
+    return np.where(sound, (a * b).sum(axis=-1) / np.where(sound, size, 1.0), np.nan)
 
 
 def slope(x: Floats, y: Floats) -> Floats:
-    """Least-squares slope of y on x along the last axis; NaN where x is constant."""
-    a = x - x.mean(axis=-1, keepdims=True)
-    size = (a**2).sum(axis=-1)
-    return np.where(size > 0, (a * y).sum(axis=-1) / np.where(size > 0, size, 1.0), np.nan)
+    """Least-squares slope of y on x along the last axis: 0 where y is constant, NaN where x is."""
+    x, y = np.broadcast_arrays(x, y)
+    a, b = (one - one.mean(axis=-1, keepdims=True) for one in (x, y))
+    sound = ~no_spread(x)
+    found = (a * b).sum(axis=-1) / np.where(sound, (a**2).sum(axis=-1), 1.0)
+    return np.where(sound, np.where(no_spread(y), 0.0, found), np.nan)
 
 
 def icc(x: Floats, y: Floats) -> Floats:
@@ -44,7 +46,7 @@ def icc(x: Floats, y: Floats) -> Floats:
     mean = (member * y[..., None, :]).sum(axis=-1) / np.maximum(size, 1)
     rest = y - (member * mean[..., None]).sum(axis=-2)
     groups = (size > 0).sum(axis=-1)
-    sound = (groups > 1) & (groups < n) & (np.ptp(y, axis=-1) > 0)
+    sound = (groups > 1) & (groups < n) & ~no_spread(y)
     between = (size * (mean - y.mean(axis=-1, keepdims=True)) ** 2).sum(axis=-1) / np.where(sound, groups - 1, 1)
     within = (rest**2).sum(axis=-1) / np.where(sound, n - groups, 1)
     m = (n - (size**2).sum(axis=-1) / n) / np.where(sound, groups - 1, 1)

@@ -11,6 +11,7 @@ import pandas as pd
 
 from dynatlas.claims.declaration import Reduction, Selector, Value
 from dynatlas.claims.intervals import Floats
+from dynatlas.claims.spread import rounding
 from dynatlas.names import nearest
 
 FIXED = ("seed", "metric", "value")
@@ -51,9 +52,33 @@ def _prepare(name: str, table: pd.DataFrame) -> Table:
     for column in FIXED:
         if column not in table.columns:
             raise ClaimError(f"{shown} has no column {column!r} (columns: {', '.join(map(str, table.columns))})")
+    if table["metric"].isna().any():
+        raise ClaimError(f"{shown}: {int(table['metric'].isna().sum())} rows name no metric (NaN)")
+    seeds = tuple(sorted(set(whole_seeds(table["seed"], shown))))
+    table = table.assign(seed=table["seed"].astype(int), value=_numbers(table["value"], shown))
     parts = {str(metric): rows for metric, rows in table.groupby("metric", sort=False, observed=True)}
-    seeds = tuple(sorted(int(seed) for seed in table["seed"].unique()))
     return Table(shown, parts, seeds)
+
+
+def whole_seeds(seeds: Iterable[Any], where: str) -> list[int]:
+    """Seeds as whole numbers (2.0 is one). Raises ClaimError naming the first that is text, a fraction or NaN."""
+    seeds = list(seeds)
+    for seed in seeds:
+        number = isinstance(seed, int | float | np.integer | np.floating) and not isinstance(seed, bool)
+        if not number or not float(seed).is_integer():
+            raise ClaimError(f"{where}: seed {seed!r}: allowed are whole numbers")
+    return [int(seed) for seed in seeds]
+
+
+def _numbers(values: pd.Series, where: str) -> pd.Series:
+    """Values in a floating type: their own if they have one, so that its rounding is known."""
+    kind = values.dtype
+    if isinstance(kind, np.dtype) and np.issubdtype(kind, np.floating):
+        return values
+    try:
+        return values.astype(np.float64)
+    except (TypeError, ValueError):
+        raise ClaimError(f"{where}: value: {kind} holds what is no number") from None
 
 
 @dataclass(frozen=True)
@@ -63,6 +88,8 @@ class Grid:
     values: Floats
     seeds: tuple[int, ...]
     conditions: pd.DataFrame
+    error: Floats
+    """What rounding may have left in each value, to first order."""
 
     @property
     def free(self) -> list[str]:
@@ -101,10 +128,12 @@ def select(rows: pd.DataFrame, selector: Selector) -> pd.DataFrame:
 
 def _matches(column: pd.Series, wanted: Iterable[Value]) -> np.ndarray:
     found = np.zeros(len(column), dtype=bool)
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        column = column.astype(column.cat.categories.dtype)
     for value in wanted:
         number = isinstance(value, int | float) and not isinstance(value, bool)
         if number and pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column):
-            hit = np.isclose(column.to_numpy(dtype=float), float(value), rtol=1e-9, atol=0.0)
+            hit = _equal(column, float(value))
         else:
             hit = (column == value).to_numpy(dtype=bool, na_value=False)
         if not hit.any():
@@ -113,6 +142,14 @@ def _matches(column: pd.Series, wanted: Iterable[Value]) -> np.ndarray:
             raise ClaimError(f"{column.name}: {value!r} does not occur{nearest(str(value), known)} (known: {shown})")
         found |= hit
     return found
+
+
+def _equal(column: pd.Series, value: float) -> np.ndarray:
+    """Which numbers are `value`, in the precision that the column is kept in."""
+    kind: Any = getattr(column.dtype, "numpy_dtype", column.dtype)
+    coarse = float(np.finfo(kind).eps) if np.issubdtype(kind, np.floating) else 0.0
+    there = column.to_numpy(dtype=float, na_value=np.nan)
+    return np.isclose(there, value, rtol=max(1e-9, 4 * coarse), atol=0.0)
 
 
 def grid(rows: pd.DataFrame, seeds: Sequence[int] | None) -> Grid:
@@ -131,7 +168,7 @@ def grid(rows: pd.DataFrame, seeds: Sequence[int] | None) -> Grid:
     np.add.at(count, (place, numbers.to_numpy()), 1)
     values = np.full(count.shape, np.nan)
     values[place, numbers.to_numpy()] = rows["value"].to_numpy(dtype=float)
-    result = Grid(values, present, conditions)
+    result = Grid(values, present, conditions, rounding(values, rows["value"].dtype))
     for wrong, problem in (
         (count > 1, "more than one row for"),
         (count == 0, "no row for"),
@@ -165,15 +202,20 @@ def reduce_grid(cells: Grid, reduce: Mapping[str, Reduction]) -> Grid:
             groups = np.zeros(len(cells.conditions), dtype=int)
         which, first = np.unique(groups, return_index=True)
         values = np.stack([_REDUCERS[how](cells.values[:, groups == one], axis=1) for one in which], axis=1)
-        cells = Grid(values, cells.seeds, cells.conditions[others].iloc[first].reset_index(drop=True))
+        error = np.stack([cells.error[:, groups == one].max(axis=1) for one in which], axis=1)
+        cells = Grid(values, cells.seeds, cells.conditions[others].iloc[first].reset_index(drop=True), error)
     return cells
 
 
-def aligned(cells: Grid, other: Grid) -> Floats:
-    """The values of `other` in the order of the conditions of `cells`; ClaimError if any has no partner."""
+def aligned(cells: Grid, other: Grid) -> tuple[Floats, Floats]:
+    """The values of `other`, and their rounding, in the order of the conditions of `cells`.
+
+    Raises ClaimError if any has no partner.
+    """
     columns = sorted({*cells.free, *other.free})
     ours, theirs = cells.keys(columns), other.keys(columns)
     unpaired = [key for key in {**dict.fromkeys(ours), **dict.fromkeys(theirs)} if (key in ours) != (key in theirs)]
     if unpaired:
         raise ClaimError(f"unpaired rows: {dict(zip(columns, unpaired[0], strict=True))} is on one side only")
-    return other.values[:, [theirs.index(key) for key in ours]]
+    places = [theirs.index(key) for key in ours]
+    return other.values[:, places], other.error[:, places]

@@ -21,5 +21,10 @@ def run(options: argparse.Namespace) -> int:
     rows = artefacts.read_json(Path(node.outputs[0]), key=node.key)["rows"]
     if options.brief:
         rows = [row for row in rows if row["part_of"] is None]
-    print(render(rows, options.format, studies=studies), end="")
+    seeds = {
+        study: list(atlas.plan(study).node("claims", "claims").seeds)
+        for study in dict.fromkeys(row["study"] for row in rows)
+    }
+    draw = {"scale": node.scale, "base_seed": node.base_seed, "seeds": seeds}
+    print(render(rows, options.format, studies=studies, draw=draw), end="")
     return 0

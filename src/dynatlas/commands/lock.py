@@ -12,7 +12,7 @@ from dynatlas.claims.checks import parse_claims
 from dynatlas.claims.lock import LockError, claim_hash, lock_problems, update_lock
 from dynatlas.config import ConfigError, read_yaml
 from dynatlas.nodes import ROOT
-from dynatlas.plan import claims_path, study_folder
+from dynatlas.plan import claims_path, read_lock, study_folder
 from dynatlas.steps.claims import run_settings
 
 PATH = ROOT / "config" / "claims.lock"
@@ -24,7 +24,7 @@ def run(options: argparse.Namespace) -> int:
     atlas = Atlas()
     hashes = {study: study_hashes(atlas, study) for study in atlas.studies}
     readmes = {name: (study_folder(ROOT, spec) / "README.md").read_text() for name, spec in atlas.studies.items()}
-    lock = json.loads(PATH.read_text()) if PATH.exists() else {}
+    lock = read_lock(ROOT)
     if options.check:
         problems = lock_problems(lock, hashes, readmes)
         if problems:

@@ -13,10 +13,11 @@ from dynatlas.claims.checks import parse_claims, reads
 from dynatlas.claims.decide import decide
 from dynatlas.claims.declaration import Claim
 from dynatlas.claims.ledger import join_rows
-from dynatlas.claims.lock import claim_hash
+from dynatlas.claims.lock import claim_hash, lock_state
 from dynatlas.claims.tables import ClaimError
 from dynatlas.config import read_yaml
 from dynatlas.nodes import ROOT, Node
+from dynatlas.plan import read_lock
 from dynatlas.steps.compute import read_needs
 
 
@@ -32,17 +33,21 @@ def decide_study(node: Node) -> None:
     """Write a study's claims.json: one row a claim, and one for each part of a compound."""
     file = str(node.settings["file"])
     tables: dict[str, pd.DataFrame] = read_needs(node)
+    lock = read_lock(ROOT).get(node.study, {})
+    scale = node.scale.removesuffix("-dev")
     rows: list[dict[str, Any]] = []
     for claim in parse_claims(read_yaml(ROOT / file), file):
+        now = claim_hash(claim, run_settings(claim, node))
         try:
             decided = decide(
                 claim,
                 tables,
-                scale=node.scale.removesuffix("-dev"),
+                scale=scale,
                 study=node.study,
                 seeds=expected_seeds(claim, node),
                 base_seed=node.base_seed,
-                claim_hash=claim_hash(claim, run_settings(claim, node)),
+                claim_hash=now,
+                locked=lock_state(lock, claim.id, scale, now),
             )
         except ClaimError as error:
             raise artefacts.ArtefactError(f"{file}: {error}") from None
@@ -58,8 +63,11 @@ def expected_seeds(claim: Claim, node: Node) -> list[int] | None:
 
 
 def run_settings(claim: Claim, node: Node) -> dict[str, Any]:
-    """Call, settings and seeds of everything that a claim's tables are made from."""
-    found: dict[str, Any] = {}
+    """Call, settings and seeds of everything that a claim's tables are made from, and the base seed of all draws.
+
+    The device is left out: its draws are others, but a verdict is meant for whichever machine there is.
+    """
+    found: dict[str, Any] = {"base_seed": node.base_seed}
 
     def visit(part: Node) -> None:
         found[f"{part.step}/{part.name}"] = [part.call, dict(part.settings), list(part.seeds)]
