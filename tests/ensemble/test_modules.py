@@ -17,6 +17,13 @@ from dynatlas.ensemble.parameters import select_members
 from dynatlas.instruments.perturb import random_lesions
 
 
+@pytest.fixture(autouse=True)
+def the_same_initial_weights_each_time():
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        yield
+
+
 def network(seed: int) -> nn.Module:
     module = nn.Sequential(nn.Conv1d(2, 3, 2), nn.GroupNorm(1, 3), nn.Tanh(), nn.Flatten(), nn.Linear(9, 2)).double()
     generator = torch.Generator().manual_seed(seed)

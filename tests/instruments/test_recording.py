@@ -6,7 +6,15 @@ import pytest
 import torch
 from torch import nn
 
+from dynatlas.instruments.dimension_profile import dimension_profile
 from dynatlas.instruments.recording import record
+
+
+@pytest.fixture(autouse=True)
+def the_same_initial_weights_each_time():
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        yield
 
 
 @pytest.fixture
@@ -69,6 +77,7 @@ def test_a_layers_own_output_whatever_a_later_one_writes_over_it(dtype):
             return x
 
     module = Adding().to(dtype)
+    module.then[0].bias.data[0] = -3.0
     given = x().to(dtype)
     found = record(module, given)
     linear = given.relu() @ module.then[0].weight.T + module.then[0].bias
@@ -194,3 +203,14 @@ def test_packed_sequences_are_named():
 def test_at_rest_dropout_and_batch_norm_are_recorded():
     module = nn.Sequential(nn.Linear(3, 3), nn.Dropout(0.5), nn.BatchNorm1d(3)).eval()
     assert list(record(module, torch.zeros(5, 3))) == ["0", "1", "2"]
+
+
+def test_images_have_a_way_to_a_dimension():
+    """What a convolution gives is no cloud, and the refusal says how it becomes one."""
+    net = nn.Sequential(nn.Conv2d(1, 3, 3), nn.Flatten())
+    layers = record(net, torch.randn(60, 1, 5, 5, generator=torch.Generator().manual_seed(0)))
+    with pytest.raises(ValueError, match=r"layer '0'.*\.flatten\(1\)"):
+        dimension_profile(layers)
+    found = dimension_profile({name: tensor.flatten(1) for name, tensor in layers.items()})
+    values = found.pivot_table(index="estimator", columns="layer", values="value")
+    assert (values["0"] == values["1"]).all()
