@@ -191,6 +191,45 @@ def test_own_names_of_the_recurrent_matrices():
         perturb(own, "absolute-weight-noise", magnitude=0.1, generators=generators(0))
 
 
+def test_kernels_of_convolutions_are_perturbed_as_one_matrix_would_be():
+    """A member's kernel (out, in, row, column) is (out, in x row x column): the same noise, the same number cut."""
+    kernels = torch.randn(4, 5, 3, 2, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    for family in WEIGHTS:
+        found, matrix = (
+            perturb({"w": w}, family, magnitude=0.3, generators=generators(1, 2), weights=["w"])[0]["w"]
+            for w in (kernels, kernels.flatten(2))
+        )
+        torch.testing.assert_close(found.flatten(2), matrix, rtol=0, atol=1e-12)
+    biases, _ = perturb({"b": torch.ones(4, 9)}, WEIGHTS[0], magnitude=0.3, generators=generators(1, 2), weights=["b"])
+    assert biases["b"].shape == (4, 9)
+
+
+def test_units_of_a_layer_have_another_way():
+    layer = {"0.weight": torch.ones(2, 5, 3)}
+    for family in UNITS:
+        with pytest.raises(ValueError, match=r"'0.weight' is \(2, 5, 3\): draw masks by random_lesions"):
+            perturb(layer, family, magnitude=0.25, generators=generators(1, 2), weights=["0.weight"])
+    with pytest.raises(ValueError, match="at least one more"):
+        perturb({"s": torch.ones(2)}, WEIGHTS[0], magnitude=0.1, generators=generators(1, 2), weights=["s"])
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_what_comes_back_shares_memory_with_nothing(family):
+    params = network(4)
+    before = {name: value.clone() for name, value in params.items()}
+    changed, overrides = perturb(params, family, magnitude=0.25, generators=generators(1, 2))
+    for tensor in changed.values():
+        tensor.fill_(7.0)
+    assert all(torch.equal(params[name], before[name]) for name in params)
+    if overrides.unit_mask is not None:
+        second = overrides.unit_mask[1].clone()
+        overrides.unit_mask[0].fill_(7.0)
+        assert torch.equal(overrides.unit_mask[1], second)
+    cut = without_units(params, torch.ones(40))
+    cut["b"].fill_(7.0)
+    assert torch.equal(params["b"], before["b"])
+
+
 def test_errors_name_themselves():
     with pytest.raises(ValueError, match="did you mean 'input-noise'"):
         family_named("input_noise")

@@ -146,7 +146,10 @@ def dimension_profile(
     for depth, (layer, points) in enumerate(layers.items()):
         clouds = points if points.ndim == 3 else points.unsqueeze(0)
         if clouds.ndim != 3 or len(clouds) != len(seeds):
-            raise ValueError(f"layer {layer!r}: shape {tuple(points.shape)} is not ({len(seeds)} seeds, point, unit)")
+            raise ValueError(
+                f"layer {layer!r}: shape {tuple(points.shape)} is not ({len(seeds)} seeds, point, unit); what a "
+                "convolution gives, (point, channel, row, column), becomes one by .flatten(1)"
+            )
         found = measure_dimension(clouds, estimators, dropped=True)
         dropped = found.pop("dropped").tolist()
         for name, values in found.items():

@@ -4,7 +4,10 @@ The nine families of Marton et al. 2021 (arXiv 2105.14108; the abstract's "broad
 ours). A network is a dictionary of tensors with the members of an ensemble as leading axis; `w_rec` (member, n, n)
 has the source unit as row, a synapse that is exactly 0 does not exist. Nothing is changed in place: what a family
 does to the weights comes back as a new dictionary, what it does to an evaluation as `Overrides`. To perturb one
-network of your own, give its tensors a leading axis of length 1 and name its recurrent matrices in `weights`.
+network of your own, give its tensors a leading axis of length 1 and name what is concerned in `weights`: for noise and
+silenced connections any weights (member, ...), kernels of convolutions among them. Units of layers are silenced by
+masks drawn by `random_lesions`: `without_units` writes them into weights whose rows are units, and
+`ensemble.modules.ModuleEnsemble` takes them as `masks` of a module's parts.
 """
 
 from __future__ import annotations
@@ -75,17 +78,31 @@ def perturb(
     """The network and the settings of its evaluation under one perturbation.
 
     Members are seed-major: with S generators and E members, each generator draws for E / S members in a row, so that
-    one more seed leaves the others' draws. `weights` names the recurrent matrices (member, n, n); `part` which of the
-    family's `parts` is lesioned. Raises ValueError for an unknown family or part, KeyError for a matrix that is not
-    there.
+    one more seed leaves the others' draws. `weights` names the weights concerned, (member, ...); where units are
+    silenced, the recurrent matrix (member, n, n) that says how many there are. `part` is which of the family's `parts`
+    is lesioned. The tensors that come back are all new. Raises ValueError for an unknown family or part, and weights
+    whose shape has no such meaning; KeyError for weights that are not there.
     """
     chosen = family_named(family)
     for name in weights:
         if name not in params:
             raise KeyError(f"no weights {name!r} in this network; there are: {', '.join(sorted(params))}")
+        _check_shape(chosen, name, params[name])
     if not 0 <= part < chosen.parts:
         raise ValueError(f"part = {part}: family {family!r} has parts 0 to {chosen.parts - 1}")
-    return chosen.apply(dict(params), magnitude, Draw(generators, weights, part))
+    changed, overrides = chosen.apply(dict(params), magnitude, Draw(generators, weights, part))
+    return {name: new.clone() if new is params[name] else new for name, new in changed.items()}, overrides
+
+
+def _check_shape(family: Family, name: str, w: Tensor) -> None:
+    if family.kind == "units" and (w.ndim != 3 or w.shape[-2] != w.shape[-1]):
+        raise ValueError(
+            f"{family.name!r} counts units by a recurrent matrix (member, n, n), but {name!r} is {tuple(w.shape)}: "
+            "draw masks by random_lesions(units, fraction, ...) and give them to the layer, ensemble(parameters, x, "
+            "masks={layer: mask}), or to without_units"
+        )
+    if family.kind == "weights" and w.ndim < 2:
+        raise ValueError(f"{name!r} is {tuple(w.shape)}: weights have a leading axis member and at least one more")
 
 
 def family_named(name: str) -> Family:
@@ -119,7 +136,7 @@ def without_units(params: Mapping[str, Tensor], mask: Tensor, *, sources: Sequen
     Same outputs as clamping the units by `mask` (unit,) or (member, unit), for models that know no mask.
     """
     cut = {name: params[name] * mask.to(params[name].dtype).unsqueeze(-1) for name in sources}
-    return {**params, **cut}
+    return {name: cut[name] if name in cut else tensor.clone() for name, tensor in params.items()}
 
 
 def lesion_matrix(evaluate: Callable[[Tensor | None], Tensor], masks: Tensor) -> Tensor:
@@ -148,7 +165,7 @@ def _longer_delay(params: Params, magnitude: Magnitude, draw: Draw) -> tuple[Par
 
 
 def _absolute_weight_noise(params: Params, magnitude: Magnitude, draw: Draw) -> tuple[Params, Overrides]:
-    return _on_existing(params, draw, lambda w: _per_member(magnitude, w).expand(len(w), 1, 1)), Overrides()
+    return _on_existing(params, draw, lambda w: _per_member(magnitude, w)), Overrides()
 
 
 def _relative_weight_noise(params: Params, magnitude: Magnitude, draw: Draw) -> tuple[Params, Overrides]:
@@ -176,7 +193,7 @@ def _localised_lesion(params: Params, magnitude: Magnitude, draw: Draw) -> tuple
     last = (draw.part / 4 + torch.as_tensor(magnitude, dtype=torch.float64, device=w.device)).mul(units).round()
     position = torch.arange(units, device=w.device)
     inside = (position >= first) & (position < last.reshape(-1, 1))
-    return params, Overrides(unit_mask=(~inside).to(torch.float32).expand(w.shape[0], units))
+    return params, Overrides(unit_mask=(~inside).to(torch.float32).expand(w.shape[0], units).clone())
 
 
 FAMILIES: dict[str, Family] = {
@@ -221,7 +238,7 @@ FAMILIES: dict[str, Family] = {
 
 
 def _on_existing(params: Params, draw: Draw, size: Callable[[Tensor], Tensor]) -> Params:
-    """Gaussian noise of standard deviation size(w) (member, 1, 1) on the synapses that exist."""
+    """Gaussian noise of standard deviation size(w) (member, 1, ...) on the synapses that exist."""
     noisy = {}
     for name in draw.weights:
         w = params[name]
@@ -230,16 +247,17 @@ def _on_existing(params: Params, draw: Draw, size: Callable[[Tensor], Tensor]) -
 
 
 def _rms_of_existing(w: Tensor) -> Tensor:
-    """Root mean square of the non-zero entries, (member, 1, 1)."""
-    existing = (w != 0).sum(dim=(-2, -1), keepdim=True).clamp(min=1)
-    return (w.square().sum(dim=(-2, -1), keepdim=True) / existing).sqrt()
+    """Root mean square of a member's non-zero entries, (member, 1, ...)."""
+    own = tuple(range(1, w.ndim))
+    existing = (w != 0).sum(dim=own, keepdim=True).clamp(min=1)
+    return (w.square().sum(dim=own, keepdim=True) / existing).sqrt()
 
 
 def _without_connections(w: Tensor, fraction: Magnitude, draw: Draw) -> Tensor:
     """round(fraction * existing) of a member's existing synapses set to 0, drawn without replacement."""
     scores = _draw_for(tuple(w.shape), draw.generators, _uniform)
     ranks = _ranks(torch.where(w != 0, scores, 2.0).flatten(1)).view(w.shape)
-    existing = (w != 0).sum(dim=(-2, -1), keepdim=True)
+    existing = (w != 0).sum(dim=tuple(range(1, w.ndim)), keepdim=True)
     return w * (ranks >= (_per_member(fraction, w) * existing).round())
 
 

@@ -24,7 +24,7 @@ def perturbation_curve(
     """Columns family, magnitude, member, value: the score of every member under each family of weight perturbations.
 
     `params` is a tree of tensors with leading axis member, `score(params)` gives (member,); `weights` names the
-    matrices (member, a, b) concerned. `magnitudes` are what each family is tried at; 0, the network as it is, comes
+    weights (member, ...) concerned. `magnitudes` are what each family is tried at; 0, the network as it is, comes
     first. A member's draws are the same at all magnitudes (the generators are left as they are): its curve is one
     perturbation that grows. Members and generators as in `perturb`.
 
@@ -37,7 +37,10 @@ def perturbation_curve(
     for family, tried in magnitudes.items():
         if family_named(family).kind != "weights":
             known = ", ".join(name for name, one in FAMILIES.items() if one.kind == "weights")
-            raise ValueError(f"{family!r} changes how a network is run, not its weights; those that do: {known}")
+            raise ValueError(
+                f"{family!r} changes how a network is run, not its weights; those that do: {known}. Units are silenced "
+                "by masks: random_lesions, then ModuleEnsemble's `masks` or without_units (see docs/own-networks.md)"
+            )
         curves.append((family, 0.0, intact))
         for magnitude in tried:
             own = [generator.clone_state() for generator in generators]
