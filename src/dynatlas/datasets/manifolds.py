@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
+from dynatlas.elementwise import power
 from dynatlas.names import named
 
 
@@ -63,7 +64,7 @@ def sphere(n: int, dimension: int, generator: Generator) -> Tensor:
 def ball(n: int, dimension: int, generator: Generator) -> Tensor:
     """Uniform in the unit ball, (n, dimension)."""
     direction = torch.nn.functional.normalize(gaussian(n, dimension, generator), dim=-1)
-    return direction * cube(n, 1, generator) ** (1 / dimension)
+    return direction * power(cube(n, 1, generator), 1 / dimension)
 
 
 def swiss_roll(n: int, dimension: int, generator: Generator) -> Tensor:

@@ -73,7 +73,11 @@ def _perturbed(family: str) -> RegisteredInstrument:
 def _traced(points: Tensor) -> Tensor:
     """Of a quartic."""
     streams = _streams(len(points))
-    return curvature.hessian_trace(lambda p: (p["w"] ** 4).sum(1), {"w": points}, probes=3, generators=streams).mean
+
+    def quartic(params: dict[str, Tensor]) -> Tensor:
+        return params["w"].square().square().sum(1)
+
+    return curvature.hessian_trace(quartic, {"w": points}, probes=3, generators=streams).mean
 
 
 def _gauss_newton(points: Tensor) -> Tensor:

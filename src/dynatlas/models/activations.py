@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from dynatlas.elementwise import sigmoid, sigmoid_slope, softplus, tanh_slope, write_sigmoid, write_softplus
 from dynatlas.names import named
 
 
@@ -23,11 +24,6 @@ class Activation:
     """phi'(h) from the argument h; at a kink the value that autograd takes."""
     backward: Callable[[Tensor, Tensor, Tensor], object]
     """`backward(gradient, output, out)` leaves gradient * phi'(h) in `out`, where output = phi(h)."""
-
-
-def _sigmoid_derivative(h: Tensor) -> Tensor:
-    s = torch.sigmoid(h)
-    return s * (1 - s)
 
 
 def _softplus_backward(gradient: Tensor, output: Tensor, out: Tensor) -> Tensor:
@@ -47,21 +43,21 @@ TANH = Activation(
     name="tanh",
     function=torch.tanh,
     write=lambda h, out: torch.tanh(h, out=out),
-    derivative=lambda h: torch.cosh(h).square().reciprocal(),  # 1 - tanh^2 is 0 from |h| = 19 on
+    derivative=tanh_slope,
     backward=lambda gradient, output, out: torch.ops.aten.tanh_backward.grad_input(gradient, output, grad_input=out),
 )
 SIGMOID = Activation(
     name="sigmoid",
-    function=torch.sigmoid,
-    write=lambda h, out: torch.sigmoid(h, out=out),
-    derivative=_sigmoid_derivative,
+    function=sigmoid,
+    write=write_sigmoid,
+    derivative=sigmoid_slope,
     backward=lambda gradient, output, out: torch.ops.aten.sigmoid_backward.grad_input(gradient, output, grad_input=out),
 )
 SOFTPLUS = Activation(
     name="softplus",
-    function=torch.nn.functional.softplus,
-    write=lambda h, out: torch.ops.aten.softplus.out(h, out=out),
-    derivative=torch.sigmoid,
+    function=softplus,
+    write=write_softplus,
+    derivative=sigmoid,
     backward=_softplus_backward,
 )
 IDENTITY = Activation(

@@ -14,14 +14,9 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from dynatlas.elementwise import sigmoid, sigmoid_slope, softplus
+
 Mode = Literal["static", "homogeneous", "heterogeneous"]
-LINEAR_ABOVE = 40
-"""Above it softplus is the identity to the last bit of a double; torch's own default, 20, is off by 2e-9."""
-
-
-def softplus(z: Tensor) -> Tensor:
-    """log(1 + exp(z)) to the last bits of a double, and without overflow."""
-    return torch.nn.functional.softplus(z, threshold=LINEAR_ABOVE)
 
 
 def gain_saturation(x: Tensor, n: Tensor, s: Tensor) -> Tensor:
@@ -39,8 +34,8 @@ def gain_saturation_derivatives(x: Tensor, n: Tensor, s: Tensor) -> tuple[Tensor
     With g1 = softplus(n x) / n and g2 = sigmoid(n x): (1 - s) g2 + n s g2 (1 - g2),
     (1 - s) (x g2 - g1) / n + s x g2 (1 - g2), and g2 - g1.
     """
-    soft, logistic = softplus(n * x) / n, torch.sigmoid(n * x)
-    bump = logistic * torch.sigmoid(-n * x)
+    soft, logistic = softplus(n * x) / n, sigmoid(n * x)
+    bump = sigmoid_slope(n * x)
     along_n = (1 - s) * (x * logistic - soft) / n + s * x * bump
     return (1 - s) * logistic + n * s * bump, along_n, logistic - soft
 
@@ -88,7 +83,7 @@ class _GainSaturation(torch.autograd.Function):
     @staticmethod
     def forward(x: Tensor, n: Tensor, s: Tensor) -> Tensor:
         """gamma."""
-        return torch.lerp(softplus(n * x) / n, torch.sigmoid(n * x), s)
+        return torch.lerp(softplus(n * x) / n, sigmoid(n * x), s)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor], output: Tensor) -> None:

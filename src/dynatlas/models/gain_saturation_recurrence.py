@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from dynatlas.elementwise import write_sigmoid
 from dynatlas.models.recurrence import outer, with_bias
 
 
@@ -55,7 +56,7 @@ class GainSaturationRecurrence(torch.autograd.Function):
         before = state0
         for t in range(arguments.shape[1]):
             torch.mul(arguments[:, t].baddbmm_(before, w_rec), n, out=scaled)
-            torch.sigmoid(scaled, out=logistic)
+            write_sigmoid(scaled, out=logistic)
             softplus(scaled, logistic, out=soft).mul_(inverse)
             difference = torch.sub(logistic, soft, out=differences[:, t])
             before = torch.addcmul(soft, difference, s, out=states[:, t])

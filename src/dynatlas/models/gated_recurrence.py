@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from dynatlas.elementwise import write_sigmoid
 from dynatlas.models.recurrence import outer, with_bias
 
 Gradients = tuple[Tensor | None, ...]
@@ -37,7 +38,8 @@ class GRURecurrence(torch.autograd.Function):
             gate = gates[:, t]
             torch.baddbmm(offset, h, w_rec, out=recurrent)
             back[:, t] = recurrent[..., 2 * n :]
-            opened = gate[..., : 2 * n].add_(recurrent[..., : 2 * n]).sigmoid_()
+            opened = gate[..., : 2 * n].add_(recurrent[..., : 2 * n])
+            write_sigmoid(opened, out=opened)
             new = gate[..., 2 * n :].addcmul_(opened[..., :n], back[:, t]).tanh_()
             h = torch.lerp(new, h, opened[..., n:], out=states[:, t])
         ctx.save_for_backward(x, w_in, w_rec, state0, gates, back, states)
@@ -87,7 +89,7 @@ class LSTMRecurrence(torch.autograd.Function):
         for t in range(steps):
             torch.baddbmm(gates[:, t], h, w_rec, out=argument)
             gate = gates[:, t]
-            torch.sigmoid(argument, out=gate)
+            write_sigmoid(argument, out=gate)
             torch.tanh(argument[..., 2 * n : 3 * n], out=gate[..., 2 * n : 3 * n])
             i, f, g, o = gate.split(n, dim=-1)
             c = torch.mul(f, c, out=states[:, t, :, n:]).addcmul_(i, g)

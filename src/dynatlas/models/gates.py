@@ -15,6 +15,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from dynatlas.elementwise import sigmoid, sigmoid_slope, tanh_slope
 from dynatlas.models.activations import activation_named
 from dynatlas.models.gated_recurrence import GRURecurrence, LSTMRecurrence
 from dynatlas.models.products import rows_times
@@ -118,14 +119,17 @@ class GRULayer:
 
     def step(self, w: Weights, x: Tensor, s: Tensor) -> Tensor:
         """The next state."""
-        _, z, n, _ = self._gates(w, x, s)
-        return n + z * (s - n)
+        r, z, n_in, c = self._gates(w, x, s)
+        n = torch.tanh(n_in + sigmoid(r) * c)
+        return n + sigmoid(z) * (s - n)
 
     def slopes(self, w: Weights, x: Tensor, s: Tensor) -> tuple[Tensor, Slopes]:
         """Of r, of z, of n where it comes back and where it comes in; and z."""
-        r, z, n, c = self._gates(w, x, s)
-        new = (1 - z) * (1 - n * n)
-        return n + z * (s - n), (new * c * r * (1 - r), (s - n) * z * (1 - z), new * r, new, z)
+        of_r, of_z, n_in, c = self._gates(w, x, s)
+        r, z = sigmoid(of_r), sigmoid(of_z)
+        of_n = n_in + r * c
+        n, new = torch.tanh(of_n), sigmoid(-of_z) * tanh_slope(of_n)
+        return n + z * (s - n), (new * c * sigmoid_slope(of_r), (s - n) * sigmoid_slope(of_z), new * r, new, z)
 
     def matrices(self, w: Weights, slopes: Slopes) -> tuple[Tensor, Tensor]:
         """J = diag((h - n) z (1 - z)) W_z + diag((1 - z)(1 - n^2)) [diag(r) W_n + diag(c r (1 - r)) W_r] + diag(z)."""
@@ -147,11 +151,10 @@ class GRULayer:
 
     @staticmethod
     def _gates(w: Weights, x: Tensor, s: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """r, z, n and c."""
+        """The arguments of r and z, of n what comes in, and c."""
         given, own = _arguments(w, x, s)
         (r_in, z_in, n_in), (r_rec, z_rec, c) = given.chunk(3, dim=-1), own.chunk(3, dim=-1)
-        r, z = torch.sigmoid(r_in + r_rec), torch.sigmoid(z_in + z_rec)
-        return r, z, torch.tanh(n_in + r * c), c
+        return r_in + r_rec, z_in + z_rec, n_in, c
 
 
 @dataclass(frozen=True)
@@ -163,18 +166,18 @@ class LSTMLayer:
 
     def step(self, w: Weights, x: Tensor, s: Tensor) -> Tensor:
         """The next state (h, c)."""
-        i, f, g, o, c = self._gates(w, x, s)
-        memory = f * c + i * g
-        return torch.cat([o * memory.tanh(), memory], dim=-1)
+        arguments, c = self._gates(w, x, s)
+        return torch.cat(self._after(*_opened(arguments), c), dim=-1)
 
     def slopes(self, w: Weights, x: Tensor, s: Tensor) -> tuple[Tensor, Slopes]:
         """Of i, f and g into c', of o into h', of c' into h'; and f."""
-        i, f, g, o, c = self._gates(w, x, s)
-        memory = f * c + i * g
-        squashed = memory.tanh()
-        into_memory = (i * (1 - i) * g, f * (1 - f) * c, i * (1 - g * g))
-        after = torch.cat([o * squashed, memory], dim=-1)
-        return after, (*into_memory, o * (1 - o) * squashed, o * (1 - squashed * squashed), f)
+        arguments, c = self._gates(w, x, s)
+        i, f, g, o = _opened(arguments)
+        hidden, memory = self._after(i, f, g, o, c)
+        of_i, of_f, _, of_o = sigmoid_slope(arguments).chunk(4, dim=-1)
+        into_memory = (of_i * g, of_f * c, i * tanh_slope(arguments.chunk(4, dim=-1)[2]))
+        slopes = (*into_memory, of_o * torch.tanh(memory), o * tanh_slope(memory), f)
+        return torch.cat([hidden, memory], dim=-1), slopes
 
     def matrices(self, w: Weights, slopes: Slopes) -> tuple[Tensor, Tensor]:
         """d c' / d h = diag(i (1 - i) g) W_i + diag(f (1 - f) c) W_f + diag(i (1 - g^2)) W_g, d c' / d c = diag(f).
@@ -215,12 +218,17 @@ class LSTMLayer:
         return states
 
     @staticmethod
-    def _gates(w: Weights, x: Tensor, s: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """i, f, g, o, and the c that was."""
+    def _gates(w: Weights, x: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
+        """The arguments of i, f, g and o, (..., 4n), and the c that was."""
         h, c = s.chunk(2, dim=-1)
         given, own = _arguments(w, x, h)
-        i, f, g, o = (given + own).chunk(4, dim=-1)
-        return torch.sigmoid(i), torch.sigmoid(f), torch.tanh(g), torch.sigmoid(o), c
+        return given + own, c
+
+    @staticmethod
+    def _after(i: Tensor, f: Tensor, g: Tensor, o: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
+        """h' and c'."""
+        memory = f * c + i * g
+        return o * torch.tanh(memory), memory
 
 
 def _arguments(w: Weights, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
@@ -229,6 +237,12 @@ def _arguments(w: Weights, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
     if "b_in" in w:
         given, own = given + w["b_in"], own + w["b_rec"]
     return given, own
+
+
+def _opened(arguments: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """i, f, g and o from their arguments (..., 4n)."""
+    i, f, g, o = arguments.chunk(4, dim=-1)
+    return sigmoid(i), sigmoid(f), torch.tanh(g), sigmoid(o)
 
 
 def _combined(weights: Tensor, slopes: Slopes, out: Tensor | None = None) -> Tensor:

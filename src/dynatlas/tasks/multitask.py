@@ -15,6 +15,7 @@ from dataclasses import dataclass, fields, replace
 import torch
 from torch import Generator, Tensor
 
+from dynatlas.elementwise import angle_of
 from dynatlas.names import named
 from dynatlas.tasks.draws import channel_noise, sign, steps_within, uniforms, within
 from dynatlas.tasks.timing import Timing
@@ -303,8 +304,8 @@ def correct(y_last: Tensor, loc: Tensor, tol: float = TOLERANCE) -> Tensor:
 
     loc < 0 means that no response is wanted: correct iff fixation is held (> 0.5).
     """
-    error = torch.atan2(y_last[..., 1], y_last[..., 2]) - loc
-    distance = torch.atan2(error.sin(), error.cos()).abs()
+    error = angle_of(y_last[..., 1], y_last[..., 2]) - loc
+    distance = angle_of(error.sin(), error.cos()).abs()
     answered = (y_last[..., 0] < 0.5) & (distance < tol)
     return torch.where(loc < 0, y_last[..., 0] > 0.5, answered).to(y_last.dtype)
 

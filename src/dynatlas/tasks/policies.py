@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Generator, Tensor
 
+from dynatlas.elementwise import angle_of
 from dynatlas.tasks.multitask import SENSORY_INPUTS
 
 
@@ -47,7 +48,7 @@ def _stimuli_seen(channels: Tensor) -> tuple[Tensor, Tensor]:
 
 def _answers(first: Tensor, second: Tensor) -> list[Tensor]:
     """The direction (..., trial) that each of the nine tasks wants, in their order."""
-    angle1, angle2 = (torch.atan2(*seen.sum(dim=-2).unbind(-1)) for seen in (first, second))
+    angle1, angle2 = (angle_of(*seen.sum(dim=-2).unbind(-1)) for seen in (first, second))
     strength1, strength2 = first.norm(dim=-1), second.norm(dim=-1)
     by_mod1 = torch.where(strength1[..., 0] >= strength2[..., 0], angle1, angle2)
     by_mod2 = torch.where(strength1[..., 1] >= strength2[..., 1], angle1, angle2)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor
 
+from dynatlas.elementwise import angle_of
 from dynatlas.tasks.draws import channel_noise, steps_within, uniforms
 from dynatlas.tasks.multitask import MODALITY_CHANNELS, TOLERANCE, at_last_step, pair_angles, pair_strengths
 from dynatlas.tasks.timing import Timing
@@ -120,8 +121,8 @@ def direction_accuracy(yhat: Tensor, target: Tensor, t_last: Tensor, tol: float 
     """
     answer, wanted = at_last_step(yhat, t_last)[..., 1:], at_last_step(target, t_last)[..., 1:]
     asked = wanted.abs().sum(dim=-1) > 0
-    error = torch.atan2(answer[..., 0], answer[..., 1]) - torch.atan2(wanted[..., 0], wanted[..., 1])
-    right = (torch.atan2(error.sin(), error.cos()).abs() < tol) & asked
+    error = angle_of(answer[..., 0], answer[..., 1]) - angle_of(wanted[..., 0], wanted[..., 1])
+    right = (angle_of(error.sin(), error.cos()).abs() < tol) & asked
     return right.sum(dim=-1) / asked.sum(dim=-1)
 
 

@@ -28,12 +28,12 @@ def _gamma(x: Tensor, n: float, s: float) -> Tensor:
 def softplus(shift: float) -> float:
     """sup |gamma(x; 1, 0) - softplus(x)|; `shift` is added to the gain of gamma, here and below."""
     x = _Z / 2
-    return float((_gamma(x, 1 + shift, 0) - torch.logaddexp(x, _number(0))).abs().max())
+    return float((_gamma(x, 1 + shift, 0) - torch.log1p(torch.exp(x))).abs().max())
 
 
 def sigmoid(shift: float) -> float:
     """sup |gamma(x; n, 1) - sigmoid(n x)|, the largest over gains n."""
-    return max(float((_gamma(_Z / n, n + shift, 1) - torch.sigmoid(_Z)).abs().max()) for n in GAINS)
+    return max(float((_gamma(_Z / n, n + shift, 1) - (1 + torch.tanh(_Z / 2)) / 2).abs().max()) for n in GAINS)
 
 
 def relu(shift: float) -> float:

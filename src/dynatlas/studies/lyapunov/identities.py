@@ -15,6 +15,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from dynatlas.elementwise import modulus
 from dynatlas.instruments.lyapunov import jacobians_along, lyapunov_from_jacobians, lyapunov_spectrum
 from dynatlas.instruments.lyapunov_systems import henon, lorenz63, map_lyapunov, ode_lyapunov
 from dynatlas.jobs import Job
@@ -104,7 +105,7 @@ def linear(job: Job, sizes: Sizes) -> dict[str, Arms]:
     found = lyapunov_spectrum(net, {"w_in_l0": w_in, "w_rec_l0": w}, inputs, burn_in=sizes.linear_burn_in)
     turned = torch.stack([w, w.mT])[torch.arange(steps, device=w.device) % 2][:, :, None]
     wrong = lyapunov_from_jacobians(turned, burn_in=sizes.linear_burn_in)
-    expected = torch.linalg.eigvals(w).abs().log().sort(dim=1, descending=True).values
+    expected = modulus(torch.linalg.eigvals(w)).log().sort(dim=1, descending=True).values
     return {"linear": {"right": Found(found.mean, expected), "wrong": Found(wrong.mean, expected)}}
 
 

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from dynatlas.datasets.digits import inked_rows
 from dynatlas.datasets.labelled import Labelled
+from dynatlas.elementwise import modulus
 from dynatlas.ensemble.parameters import Params
 from dynatlas.instruments.dimension import participation_ratio, twonn_dimension
 from dynatlas.instruments.embedding import principal_components, t_sne
@@ -239,7 +240,7 @@ def measure_dynamics(
         rest = rnn.rollout(params, x.new_zeros(steps, late.shape[1], ROWS), state0=late)
         spectrum = lyapunov_spectrum(rnn, params, state0=late, steps=steps, k=exponents, burn_in=steps // 5)
         single = {
-            "spectral_radius": torch.linalg.eigvals(params["w_rec"]).abs().amax(dim=-1),
+            "spectral_radius": modulus(torch.linalg.eigvals(params["w_rec"])).amax(dim=-1),
             "activity": settled.norm(dim=-1).mean(dim=-1),
             "trajectory_participation_ratio": trajectory_participation_ratio(rest).mean(dim=-1),
         }
