@@ -40,12 +40,12 @@ def job_prefix(root: Path, *, conda: bool) -> str:
     )
 
 
-def check_device(device: str, *, local: bool) -> None:
+def check_device(atlas: Atlas, *, local: bool) -> None:
     """Raise ConfigError if jobs run here on a GPU that is not here. A cluster's submit node need not have one."""
-    if device == "cuda" and local and cuda_devices() == 0:
+    if atlas.config.device == "cuda" and local and cuda_devices() == 0:
         raise ConfigError(
-            "config/config.yaml: device: 'cuda': this machine has no usable GPU (allowed here: 'cpu'); on a cluster, "
-            "submit the jobs: snakemake --workflow-profile profiles/slurm"
+            f"{atlas.source('device')}: device: 'cuda': this machine has no usable GPU (allowed here: 'cpu'); on a "
+            "cluster, submit the jobs: snakemake --workflow-profile profiles/slurm"
         )
 
 

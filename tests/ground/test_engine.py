@@ -46,14 +46,16 @@ def test_inside_conda_the_environments_own_python_comes_first(tmp_path):
     assert str(Path(sys.executable).parent) not in shlex.split(prefix.partition(";")[0])[1].split(":")
 
 
-def test_a_gpu_is_asked_for_only_where_jobs_run(monkeypatch):
+def test_a_gpu_is_asked_for_only_where_jobs_run(root, monkeypatch):
+    on_gpu, on_cpu = Atlas(root, {"device": "cuda"}), Atlas(root)
     monkeypatch.setattr(engine, "cuda_devices", lambda: 0)
-    with pytest.raises(ConfigError, match=r"device: 'cuda': this machine has no usable GPU \(allowed here: 'cpu'\)"):
-        engine.check_device("cuda", local=True)
-    engine.check_device("cuda", local=False)
-    engine.check_device("cpu", local=True)
+    refusal = r"^the command line: device: 'cuda': this machine has no usable GPU \(allowed here: 'cpu'\)"
+    with pytest.raises(ConfigError, match=refusal):
+        engine.check_device(on_gpu, local=True)
+    engine.check_device(on_gpu, local=False)
+    engine.check_device(on_cpu, local=True)
     monkeypatch.setattr(engine, "cuda_devices", lambda: 1)
-    engine.check_device("cuda", local=True)
+    engine.check_device(on_gpu, local=True)
 
 
 @pytest.mark.parametrize(
