@@ -10,7 +10,7 @@ sys.path.insert(0, str((ROOT / "src").resolve()))
 
 from dynatlas.atlas import Atlas
 from dynatlas.config import SCALES, ConfigError, read_yaml
-from dynatlas.engine import check_device, hint_at_targets, job_options, job_prefix
+from dynatlas.engine import check_device, speak_plainly, job_options, job_prefix
 
 SCALE_PATTERN = "(" + "|".join(SCALES) + ")(-dev)?"
 
@@ -24,7 +24,7 @@ except ConfigError as error:
     raise WorkflowError(str(error)) from None
 
 OPTIONS = job_options(ATLAS)
-hint_at_targets(ATLAS)
+speak_plainly(ATLAS)
 shell.prefix(
     job_prefix(
         ROOT.resolve(), conda=bool(workflow.deployment_settings.deployment_method)
