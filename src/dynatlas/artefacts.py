@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -134,12 +134,16 @@ def read_json(path: Path, *, key: str | None = None) -> dict[str, Any]:
 
 
 def write_run(path: Path, provenance: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:
-    """Write named arrays (torch tensors or numpy arrays) as sealed safetensors."""
+    """Write named arrays (torch tensors, numpy arrays, numbers) as sealed safetensors; shapes and types come back.
+
+    Raises ValueError naming an array that holds no numbers, or numbers of a type that the format has not.
+    """
     from safetensors.numpy import save
 
     plain = {name: _as_numpy(array, name) for name, array in arrays.items()}
+    short = {name for name, array in arrays.items() if str(getattr(array, "dtype", "")) == BFLOAT16}
     header = {"sha256": BLANK.decode(), "provenance": json.dumps(dict(provenance), ensure_ascii=True)}
-    write_bytes(path, seal(_seal_first(save(plain, header))))
+    write_bytes(path, seal(_seal_first(save(plain, header), short)))
 
 
 def read_run(path: Path, *, key: str | None = None) -> Run:
@@ -163,24 +167,53 @@ def run_provenance(raw: bytes) -> dict[str, Any]:
     return json.loads(json.loads(raw[8 : 8 + size])["__metadata__"]["provenance"])
 
 
+BFLOAT16 = "torch.bfloat16"
+KEPT = (
+    *("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),
+    *("float16", "float32", "float64", "complex64"),
+)
+"""numpy's types that safetensors has too; torch's bfloat16 is kept beside them."""
+
+
 def _as_numpy(array: Any, name: str) -> np.ndarray:
+    """The numbers of an array in C order, of its own shape; bfloat16, which numpy has not, as the bits of int16."""
     import numpy as np
 
-    whole = array.detach().cpu().contiguous().numpy() if hasattr(array, "detach") else np.ascontiguousarray(array)
-    if whole.dtype == object:
-        raise ValueError(f"array {name!r} of the run holds Python objects; only numbers can be kept")
+    if isinstance(array, np.ma.MaskedArray):
+        raise ValueError(f"array {name!r} of the run is masked, and a run keeps no mask; fill it first")
+    try:
+        whole = _from_torch(array) if hasattr(array, "detach") else np.asarray(array, order="C")
+    except (TypeError, RuntimeError, ValueError) as error:  # sparse, quantised; rows of different lengths
+        raise ValueError(f"array {name!r} of the run: {error}; a run keeps dense numbers: {', '.join(KEPT)}") from None
+    if whole.dtype.name not in KEPT:
+        what = {"O": "Python objects", "U": "text", "S": "text"}.get(whole.dtype.kind, str(whole.dtype))
+        raise ValueError(
+            f"array {name!r} of the run holds {what}; a run keeps numbers: {', '.join(KEPT)}, bfloat16. Words belong "
+            "into `with:` in the study's yaml, and come back as `run.settings`"
+        )
     return whole
 
 
-def _seal_first(raw: bytes) -> bytes:
+def _from_torch(tensor: Any) -> np.ndarray:
+    plain = tensor.detach().cpu().resolve_conj().resolve_neg().contiguous()
+    if str(plain.dtype) == BFLOAT16:
+        import torch
+
+        plain = plain.view(torch.int16)
+    return plain.numpy()
+
+
+def _seal_first(raw: bytes, short: Iterable[str] = ()) -> bytes:
     """Put the seal before the provenance in a safetensors header (its writer's order of metadata is not fixed).
 
     The provenance may itself hold other digests; the first one in the file must be the seal. Same length, so that
-    offsets stay.
+    offsets stay. The arrays `short` are called what they are: bfloat16, written as their bits.
     """
     size = int.from_bytes(raw[:8], "little")
     header = json.loads(raw[8 : 8 + size])
     meta = header.pop("__metadata__")
+    for name in short:
+        header[name]["dtype"] = "BF16"
     ordered = {"__metadata__": {"sha256": meta["sha256"], "provenance": meta["provenance"]}}
     ordered |= dict(sorted(header.items(), key=lambda item: item[1]["data_offsets"]))
     text = json.dumps(ordered, separators=(",", ":"), ensure_ascii=False).encode()
@@ -196,6 +229,9 @@ def check_table(frame: pd.DataFrame, *, metrics: Sequence[str] | None = None) ->
     missing = [column for column in TABLE_COLUMNS if column not in frame.columns]
     if missing:
         raise ArtefactError(f"a table needs the columns {', '.join(TABLE_COLUMNS)}; missing: {', '.join(missing)}")
+    for column, kinds, wanted in (("seed", "iu", "whole numbers"), ("value", "iufb", "numbers")):
+        if frame[column].dtype.kind not in kinds and not frame[column].isna().any():
+            raise ArtefactError(f"column {column} holds {frame[column].dtype}; wanted are {wanted}")
     holes = frame.columns[frame.isna().any()].tolist()
     if holes:
         first = frame[frame[holes].isna().any(axis=1)].iloc[0].to_dict()

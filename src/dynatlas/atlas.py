@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from dynatlas.config import AtlasConfig, ConfigError, load_config, load_studies, read_yaml, select
+from dynatlas.config import COMMAND_LINE, CONFIG, AtlasConfig, ConfigError, load_config, load_studies, read_yaml, select
 from dynatlas.fingerprint import CodeIndex
 from dynatlas.joint import guide_nodes, ledger_nodes
 from dynatlas.names import nearest
@@ -18,17 +18,22 @@ from dynatlas.plan import Plan, claims_path
 class Atlas:
     """Everything declared under `root`, with the values of `overrides` put over config/config.yaml.
 
+    `path_scale` (`quick`, `quick-dev`) settles the scale and which seeds are meant, whatever the file says.
     Raises ConfigError, before anything is computed, for whatever is wrong in the declarations.
     """
 
-    def __init__(self, root: Path = ROOT, overrides: Mapping[str, Any] | None = None):
+    def __init__(self, root: Path = ROOT, overrides: Mapping[str, Any] | None = None, *, path_scale: str | None = None):
         self.root = root
         self.overrides = dict(overrides or {})
-        self.config: AtlasConfig = load_config(root, self.overrides)
+        self.config: AtlasConfig = load_config(root, self.overrides, path_scale=path_scale)
         self.studies = load_studies(root)
-        self.selected = select(self.config, self.studies)
+        self.selected = select(self.config, self.studies, where=self.source("studies"))
         self._plans: dict[tuple[str, str], Plan] = {}
         self._guides: dict[str, dict[str, Node]] = {}
+
+    def source(self, key: str) -> str:
+        """Where a key of the configuration was given: the file, or the command line."""
+        return COMMAND_LINE if key in self.overrides else CONFIG
 
     @property
     def scale(self) -> str:
@@ -67,10 +72,10 @@ class Atlas:
             return self.joint(scale)[step]
         return self.plan(study, scale).node(step, name)
 
-    def joint(self, scale: str | None = None) -> dict[str, Node]:
-        """The two nodes over all selected studies: ledger and index."""
+    def joint(self, scale: str | None = None, *, studies: Sequence[str] | None = None) -> dict[str, Node]:
+        """The two nodes over several studies (default: all that are selected): ledger and index."""
         scale = scale or self.scale
-        plans = {study: self.plan(study, scale) for study in self.selected}
+        plans = {study: self.plan(study, scale) for study in studies or self.selected}
         ledger, index = ledger_nodes(plans, self.guides(scale), known=list(self.studies), root=self.root, scale=scale)
         return {"ledger": ledger, "index": index}
 

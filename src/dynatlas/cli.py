@@ -8,9 +8,14 @@ import importlib
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING
 
 from dynatlas.config import SCALES, ConfigError
+
+if TYPE_CHECKING:
+    from dynatlas.atlas import Atlas
 
 STEPS = {
     "data": ("compute", "make one data set of a study"),
@@ -33,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status (0 done, 1 failed with a message, 2 wrong usage)."""
     from dynatlas.artefacts import ArtefactError
 
-    options = _parser().parse_args(arguments)
+    options = parse(arguments)
     try:
         return options.run(options)
     except (ConfigError, ArtefactError) as error:
@@ -44,81 +49,152 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="dynatlas", description="An atlas of learning dynamics.")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name, (_, text) in STEPS.items():
-        step = commands.add_parser(name, help=f"step of the DAG: {text}", description=text)
-        if name not in ("guide", "collect", "index"):
-            step.add_argument("study")
-        if name == "guide":
-            step.add_argument("node", metavar="guide", help="the name of its file in workflow/notebooks/guides")
-        if name in ("data", "train", "measure"):
-            step.add_argument(
-                "node", help="its name in the study's yaml (with @axis=value where it is split into jobs)"
-            )
-        _add_config(step)
-        step.set_defaults(run=run_step)
-    _add_user_commands(commands)
-    return parser
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """The options of a command. Exits with status 2, and the command's own usage, for one that does not count there."""
+    parser, commands = _parser()
+    options, rest = parser.parse_known_args(arguments)
+    if rest:
+        counted = [one for action in commands[options.command]._actions for one in action.option_strings]
+        long = ", ".join(one for one in counted if one.startswith("--"))
+        commands[options.command].error(f"{rest[0]}: does not count here (options of {options.command}: {long})")
+    return options
 
 
-def _add_config(parser: argparse.ArgumentParser) -> None:
+# ---------------------------------------------------------------- options: each means the same wherever it is taken
+
+
+def _scale(parser: argparse.ArgumentParser) -> None:
     scales = [scale + dev for scale in SCALES for dev in ("", "-dev")]
-    parser.add_argument(
-        "--scale", choices=scales, metavar="SCALE", help=f"{', '.join(SCALES)}; -dev: development seeds"
-    )
-    parser.add_argument("--studies", nargs="+", help="only these studies (ledger and index)")
-    parser.add_argument("--seeds", type=int, help="number of seeds, instead of the study's own")
-    parser.add_argument("--device", choices=["cpu", "cuda"])
-    parser.add_argument("--base-seed", type=int)
+    text = f"{', '.join(SCALES)}; -dev: development seeds"
+    parser.add_argument("--scale", choices=scales, metavar="SCALE", help=text)
 
 
-def _add_user_commands(commands: argparse._SubParsersAction) -> None:
-    def add(name: str, module: str, text: str) -> argparse.ArgumentParser:
-        parser = commands.add_parser(name, help=text, description=text)
-        parser.set_defaults(run=lambda options: importlib.import_module(f"dynatlas.commands.{module}").run(options))
-        _add_config(parser)
-        return parser
+def _studies(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--studies", nargs="+", metavar="STUDY", help="only these studies")
 
-    add("studies", "studies", "list the studies, and what of each is made")
-    ledger = add("ledger", "ledger", "print the ledger: every claim with its verdict")
-    ledger.add_argument("--format", choices=["table", "markdown", "json"], default="table")
-    ledger.add_argument("--study", help="only this study's claims (read from its own claims.json)")
-    ledger.add_argument("--brief", action="store_true", help="claims without the parts of compounds")
-    ancestry = add("ancestry", "ancestry", "say what an artefact or a figure was made from")
-    ancestry.add_argument("path")
-    add("doctor", "doctor", "check the environment, and every artefact against its seal and the plan")
-    resume = add("resume", "resume", "unlock after a killed engine, then go on")
-    resume.add_argument("arguments", nargs="*", metavar="-- ARGUMENT", help="passed on to snakemake (after --)")
-    schema = add("schema", "schema", "write the JSON schemas of the yaml files")
-    schema.add_argument("--check", action="store_true", help="write nothing; fail if a schema on disk is out of step")
-    lock = add("lock", "lock", "write the hashes of all claims into config/claims.lock")
-    lock.add_argument(
-        "--check", action="store_true", help="write nothing; fail if a claim changed without its dated line"
-    )
+
+def _draws(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--seeds", type=int, help="number of seeds, from 100, instead of the study's own")
+    parser.add_argument("--device", choices=["cpu", "cuda"], help="where training runs")
+    parser.add_argument("--base-seed", type=int, help="changes every random draw")
+
+
+def atlas_of(options: argparse.Namespace, *, path_scale: str | None = None) -> Atlas:
+    """The atlas as configured, with a command's options put over it; at `path_scale` where that is given."""
+    from dynatlas.atlas import Atlas
+
+    return Atlas(overrides=overrides(options), path_scale=path_scale or getattr(options, "scale", None))
 
 
 def overrides(options: argparse.Namespace) -> dict[str, object]:
-    """The values given on the command line, as they stand in config/config.yaml."""
-    given: dict[str, object] = {}
-    if options.scale:
-        given["scale"] = options.scale.removesuffix("-dev")
-        if options.scale.endswith("-dev"):
-            given["seeds"] = "dev"
-    if options.seeds is not None and "seeds" not in given:
-        given["seeds"] = options.seeds
-    named = {"studies": options.studies, "device": options.device, "base_seed": options.base_seed}
-    return given | {key: value for key, value in named.items() if value is not None}
+    """What a command's options say of the keys of config/config.yaml, but for the scale."""
+    named = {key: getattr(options, key, None) for key in ("studies", "seeds", "device", "base_seed")}
+    return {key: value for key, value in named.items() if value is not None}
+
+
+# ---------------------------------------------------------------- commands
+
+Commands = dict[str, argparse.ArgumentParser]
+
+
+def _parser() -> tuple[argparse.ArgumentParser, Commands]:
+    parser = argparse.ArgumentParser(prog="dynatlas", description="An atlas of learning dynamics.", allow_abbrev=False)
+    parser.add_argument("--version", action=_Version)
+    group = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    commands: Commands = {}
+
+    def add(name: str, text: str, run: Callable[[argparse.Namespace], int], *options: Options) -> None:
+        shown = f"step of the DAG: {text}" if name in STEPS else text
+        commands[name] = group.add_parser(name, help=shown, description=text, allow_abbrev=False)
+        commands[name].set_defaults(run=run)
+        for option in options:
+            option(commands[name])
+
+    for name, (_, text) in STEPS.items():
+        add(name, text, run_step, *_OPTIONS_OF_STEP.get(name, (_study, _scale, _draws)))
+    for name, (text, options) in _USER_COMMANDS.items():
+        add(name, text, partial(_run_command, name), *options)
+    return parser, commands
+
+
+class _Version(argparse.Action):
+    """`--version`: that of pyproject.toml, also where the package is not installed (an environment made by conda)."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str):
+        super().__init__(option_strings, dest, nargs=0, help="print the version, and leave")
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        import tomllib
+
+        from dynatlas.nodes import ROOT
+
+        project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+        print(f"dynatlas {project['version']}")
+        parser.exit()
+
+
+def _study(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("study")
+
+
+def _node(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("node", help="its name in the study's yaml (with @axis=value where it is split into jobs)")
+
+
+def _guide(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("node", metavar="guide", help="the name of its file in workflow/notebooks/guides")
+
+
+def _names(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("names", nargs="*", metavar="STUDY", help="say more of these: every entry, and what is made")
+
+
+def _ledger(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--format", choices=["table", "markdown", "json"], help="every column (default but in terminals)"
+    )
+    parser.add_argument("--brief", action="store_true", help="no parts of compounds; without --format, a line a claim")
+
+
+def _path(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("path", help="of anything that the atlas makes; its scale stands in it")
+
+
+def _passed_on(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("arguments", nargs="*", metavar="-- ARGUMENT", help="passed on to snakemake (after --)")
+
+
+def _check(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--check", action="store_true", help="write nothing; fail if what is on disk is out of step")
+
+
+Options = Callable[[argparse.ArgumentParser], None]
+_OPTIONS_OF_STEP: dict[str, tuple[Options, ...]] = {
+    **dict.fromkeys(("data", "train", "measure"), (_study, _node, _scale, _draws)),
+    **dict.fromkeys(("collect", "index"), (_scale, _studies, _draws)),
+    "guide": (_guide, _scale),
+}
+_USER_COMMANDS: dict[str, tuple[str, tuple[Options, ...]]] = {
+    "studies": ("list the studies, and what of each is made", (_names, _scale, _studies, _draws)),
+    "ledger": ("print the ledger: every claim with its verdict", (_ledger, _scale, _studies, _draws)),
+    "ancestry": ("say what an artefact or a figure was made from", (_path, _draws)),
+    "doctor": ("check the environment, and every artefact against its seal and the plan", (_scale, _studies, _draws)),
+    "resume": ("unlock after a killed engine, then go on", (_passed_on, _scale, _studies, _draws)),
+    "schema": ("write the JSON schemas of the yaml files", (_check,)),
+    "lock": ("write the hashes of all claims into config/claims.lock", (_check,)),
+}
+
+
+def _run_command(name: str, options: argparse.Namespace) -> int:
+    return importlib.import_module(f"dynatlas.commands.{name}").run(options)
 
 
 def run_step(options: argparse.Namespace) -> int:
     """One step of the DAG, for its one node."""
     die_with_engine()
-    from dynatlas.atlas import Atlas
     from dynatlas.steps.sidecar import write_sidecar
 
-    atlas = Atlas(overrides=overrides(options))
+    atlas = atlas_of(options)
     step = STEP_OF_COMMAND.get(options.command, options.command)
     name = getattr(options, "node", step)
     node = atlas.node(step, getattr(options, "study", ""), name=name)

@@ -7,9 +7,9 @@ imports torch, numpy or pandas: Snakemake reads it at every start.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -19,6 +19,8 @@ from dynatlas.names import nearest
 Scale = Literal["smoke", "quick", "standard", "paper"]
 Count = Annotated[int, Field(gt=0, strict=True)]
 SCALES: tuple[Scale, ...] = get_args(Scale)
+CONFIG = "config/config.yaml"
+COMMAND_LINE = "the command line"
 
 
 class ConfigError(Exception):
@@ -29,37 +31,77 @@ class ConfigError(Exception):
 
 
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # libyaml: ten times faster
-    """YAML as people write it: `1e-3` is a number, `no` is a word, a key stands once."""
+    """YAML as people write it: `1e-3` is a number, a date is a word, and what readers disagree about is an error."""
+
+    yaml_implicit_resolvers: ClassVar[dict[str, list[tuple[str, re.Pattern[str]]]]] = {}
 
 
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, expression) for tag, expression in resolvers if not tag.endswith((":bool", ":float"))]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:true|false|True|False)$"), list("tfTF"))
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(?:\d+\.\d*(?:[eE][-+]?\d+)?|\d+[eE][-+]?\d+|\.\d+(?:[eE][-+]?\d+)?|\.inf|\.nan)$"),
-    list("-+0123456789."),
+def _plain(tag: str, expression: str, first: Iterable[str]) -> None:
+    """A word without quotes that `expression` matches is of this kind; `first` are the letters that begin it."""
+    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{tag}", re.compile(rf"^(?:{expression})$"), list(first))
+
+
+_plain("bool", "true|True|TRUE|false|False|FALSE", "tTfF")
+_plain("null", "~|null|Null|NULL|", ["~", "n", "N", ""])
+_plain("merge", "<<", "<")
+_plain("int", r"[-+]?(?:0|[1-9](?:_?\d)*|0[xX][\da-fA-F]+|0[bB][01]+)", "-+0123456789")
+_plain(
+    "float", r"[-+]?(?:\d+\.\d*(?:[eE][-+]?\d+)?|\d+[eE][-+]?\d+|\.\d+(?:[eE][-+]?\d+)?|\.inf)|\.nan", "-+0123456789."
 )
 
-
-def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[str, Any]:
-    loader.flatten_mapping(node)
-    seen: dict[str, Any] = {}
-    for key_node, value_node in node.value:
-        key = loader.construct_object(key_node, deep=True)
-        if key in seen:
-            raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} stands twice", key_node.start_mark)
-        seen[key] = loader.construct_object(value_node, deep=True)
-    return seen
+_CLOCK = re.compile(r"[-+]?\d[\d_]*(?::[0-5]?\d)+(?:\.[\d_]*)?")
+_SWITCHES = {"yes": "true", "on": "true", "no": "false", "off": "false"}
 
 
-_Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
+def _doubt(word: str) -> str:
+    """What to write in place of a plain word that some take for a truth value or a number; empty if none would."""
+    quoted = f'"{word}" if the word is meant'
+    if word.lower() in _SWITCHES:
+        return f"write {_SWITCHES[word.lower()]}, or {quoted}"
+    if word == "None":
+        return f"write null, or {quoted}"
+    if _CLOCK.fullmatch(word):
+        return f"write a number without colons, or {quoted}"
+    try:
+        number = float(int(word, 0)) if re.match(r"[-+]?0[oO]", word) else float(word)
+    except ValueError:
+        return ""
+    spelt = {"inf": ".inf", "-inf": "-.inf", "nan": ".nan"}.get(str(number), f"{number:.15g}")
+    return f"write {spelt}, or {quoted}"
+
+
+def _problems(node: yaml.Node, path: str, seen: set[int]) -> Iterator[tuple[yaml.Mark, str]]:
+    """Where and why a document cannot be trusted: a key twice, or a word that is read in more than one way.
+
+    This is the document as it is written: what a merge (`<<: *base`) brings in may be overwritten.
+    """
+    if id(node) in seen:
+        return
+    seen.add(id(node))
+    if isinstance(node, yaml.ScalarNode):
+        doubt = _doubt(node.value) if node.tag.endswith(":str") and node.style in (None, "") else ""
+        if doubt:
+            yield node.start_mark, f"{path}: {node.value}: readers of yaml disagree about it; {doubt}"
+    elif isinstance(node, yaml.SequenceNode):
+        for item in node.value:
+            yield from _problems(item, path, seen)
+    elif isinstance(node, yaml.MappingNode):
+        keys: set[tuple[str, str]] = set()
+        for key, value in node.value:
+            inside = f"{path}.{key.value}".lstrip(".") if isinstance(key, yaml.ScalarNode) else path
+            if isinstance(key, yaml.ScalarNode) and (key.tag, key.value) in keys:
+                yield key.start_mark, f"{inside}: the key {key.value!r} stands twice"
+            keys.add((key.tag, str(key.value)))
+            yield from _problems(key, inside, seen)
+            yield from _problems(value, inside, seen)
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """The mapping in a yaml file. Raises ConfigError for a missing, empty or malformed file, and for tabs."""
+    """The mapping in a yaml file.
+
+    Raises ConfigError for a missing, empty or malformed file, for tabs, for a key that stands twice, and for a word
+    that readers of yaml disagree about (`no`, `010`, `1:30`, `None`, `inf`).
+    """
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
@@ -69,16 +111,26 @@ def read_yaml(path: Path) -> dict[str, Any]:
     for number, line in enumerate(text.splitlines(), start=1):
         if "\t" in line[: len(line) - len(line.lstrip())]:
             raise ConfigError(f"{path}, line {number}: a tab indents this line; yaml wants blanks")
-    try:
-        content = yaml.load(text, _Loader)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f", line {mark.line + 1}" if mark else ""
-        raise ConfigError(f"{path}{where}: not valid yaml: {getattr(error, 'problem', error)}") from None
+    content = _parse(text, path)
     if not isinstance(content, dict):
         what = "is empty" if content is None else f"holds a {type(content).__name__}"
         raise ConfigError(f"{path}: the file {what}; it must hold keys and values")
     return content
+
+
+def _parse(text: str, path: Path) -> Any:
+    loader = _Loader(text)
+    try:
+        document = loader.get_single_node()
+        for mark, problem in [] if document is None else _problems(document, "", set()):
+            raise ConfigError(f"{path}, line {mark.line + 1}: {problem}")
+        return None if document is None else loader.construct_document(document)
+    except yaml.YAMLError as error:
+        at = getattr(error, "problem_mark", None)
+        where = f", line {at.line + 1}" if at else ""
+        raise ConfigError(f"{path}{where}: not valid yaml: {getattr(error, 'problem', error)}") from None
+    finally:
+        loader.dispose()
 
 
 # ---------------------------------------------------------------- models
@@ -241,14 +293,40 @@ def validate(model: type[BaseModel], content: Mapping[str, Any], where: str) -> 
 # ---------------------------------------------------------------- reading
 
 
-def load_config(root: Path, overrides: Mapping[str, Any] | None = None) -> AtlasConfig:
-    """config/config.yaml under `root`, with the values given on the command line (`--config`) put over it."""
-    path = root / "config" / "config.yaml"
+def load_config(
+    root: Path, overrides: Mapping[str, Any] | None = None, *, path_scale: str | None = None
+) -> AtlasConfig:
+    """config/config.yaml under `root`, with the values given on the command line put over it.
+
+    `path_scale` is a scale as it stands in paths, and settles which seeds are meant: `quick-dev` those for developing,
+    whatever the file says, `quick` those of the ledger. Raises ConfigError, also for `quick-dev` with seeds counted.
+    """
+    path = root / CONFIG
     content = read_yaml(path)
-    config = validate(AtlasConfig, content, _shown(path, root))
-    if overrides:
-        config = validate(AtlasConfig, content | dict(overrides), "--config")
-    return config
+    given = dict(overrides or {})
+    config = validate(AtlasConfig, content, CONFIG)
+    config = validate(AtlasConfig, content | given, COMMAND_LINE) if given else config
+    if path_scale is None:
+        return config
+    scale, dev = split_scale(path_scale)
+    if dev:
+        refuse_counted_development(path_scale, given.get("seeds", "dev"))
+    seeds = "dev" if dev else "ledger" if config.seeds == "dev" else config.seeds
+    return validate(AtlasConfig, config.model_dump() | {"scale": scale, "seeds": seeds}, COMMAND_LINE)
+
+
+def split_scale(path_scale: str) -> tuple[str, bool]:
+    """Scale as declared, and whether its seeds are for developing, of a scale as it stands in paths (`quick-dev`)."""
+    return path_scale.removesuffix("-dev"), path_scale.endswith("-dev")
+
+
+def refuse_counted_development(path_scale: str, seeds: object) -> None:
+    """Raise ConfigError where a number of seeds is asked for at a scale of development seeds: two ways to say which."""
+    if isinstance(seeds, int):
+        raise ConfigError(
+            f"seeds: {seeds}: a number counts the ledger's seeds, but {path_scale} has those for developing, as many "
+            f"as the study says; leave out the number, or take scale {split_scale(path_scale)[0]}"
+        )
 
 
 def load_studies(root: Path) -> dict[str, StudySpec]:
@@ -267,18 +345,16 @@ def load_studies(root: Path) -> dict[str, StudySpec]:
     return studies
 
 
-def select(config: AtlasConfig, studies: Mapping[str, StudySpec]) -> list[str]:
-    """The names of the studies that `config.studies` asks for."""
+def select(config: AtlasConfig, studies: Mapping[str, StudySpec], *, where: str = CONFIG) -> list[str]:
+    """The names of the studies that `config.studies` asks for. ConfigError names `where` it was asked."""
     if config.studies == "all":
         return list(studies)
     if not config.studies:
-        raise ConfigError("config/config.yaml: studies: []: the list is empty; write `all` or name at least one study")
+        raise ConfigError(f"{where}: studies: []: the list is empty; write `all` or name at least one study")
     for name in config.studies:
         if name not in studies:
             known = ", ".join(studies)
-            raise ConfigError(
-                f"config/config.yaml: studies: {name!r}: no such study{nearest(name, studies)} (known: {known})"
-            )
+            raise ConfigError(f"{where}: studies: {name!r}: no such study{nearest(name, studies)} (known: {known})")
     return [name for name in studies if name in config.studies]
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import ast
 import ctypes
 import logging
 import os
 import re
 import shlex
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from dynatlas.atlas import Atlas
 from dynatlas.config import ConfigError
@@ -29,23 +32,24 @@ def job_options(atlas: Atlas) -> str:
 def job_prefix(root: Path, *, conda: bool) -> str:
     """What stands before every shell line, so that it finds `dynatlas`, its Python, and the engine it belongs to.
 
-    Inside a conda environment of the engine's making the Python is that environment's; else it is the engine's own.
+    It ends with `exec`: the job takes the shell's place, and so learns of the death of the engine, its parent. The line
+    that the engine prints has neither, and can be pasted into a shell that must go on. Inside a conda environment of
+    the engine's making the Python is that environment's; else it is the engine's own.
     """
     folders = [str(root / "workflow" / "bin")] + ([] if conda else [str(Path(sys.executable).parent)])
     path = ":".join(shlex.quote(folder) for folder in folders)
     source = shlex.quote(str(root / "src"))
     # braces would be taken for wildcards
-    return f"export PATH={path}:$PATH PYTHONPATH={source} DYNATLAS_ENGINE={os.getpid()}; ".replace("{", "{{").replace(
-        "}", "}}"
-    )
+    exported = f"export PATH={path}:$PATH PYTHONPATH={source} DYNATLAS_ENGINE={os.getpid()}"
+    return f"{exported}; exec ".replace("{", "{{").replace("}", "}}")
 
 
-def check_device(device: str, *, local: bool) -> None:
+def check_device(atlas: Atlas, *, local: bool) -> None:
     """Raise ConfigError if jobs run here on a GPU that is not here. A cluster's submit node need not have one."""
-    if device == "cuda" and local and cuda_devices() == 0:
+    if atlas.config.device == "cuda" and local and cuda_devices() == 0:
         raise ConfigError(
-            "config/config.yaml: device: 'cuda': this machine has no usable GPU (allowed here: 'cpu'); on a cluster, "
-            "submit the jobs: snakemake --workflow-profile profiles/slurm"
+            f"{atlas.source('device')}: device: 'cuda': this machine has no usable GPU (allowed here: 'cpu'); on a "
+            "cluster, submit the jobs: snakemake --workflow-profile profiles/slurm"
         )
 
 
@@ -84,10 +88,73 @@ class TargetHint(logging.Filter):
         return True
 
 
-def hint_at_targets(atlas: Atlas) -> None:
-    """Make Snakemake name the nearest target when it is asked for one that does not exist."""
+class ShortReason(logging.Filter):
+    """Makes Snakemake's reason to run a job again name the numbers that changed, not all params that hold one."""
+
+    changed = re.compile(
+        r"Union of exclusive params before and now across all output: before: (?P<before>.*) now: (?P<now>.*?) "
+        r"(?=$|; Software environment)",
+        re.DOTALL,
+    )
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Rewrite the reason of a job, where the record has one; never drops a record."""
+        reason = getattr(record, "reason", None)
+        if isinstance(reason, str):
+            record.reason = self.changed.sub(self._said, reason)
+        return True
+
+    def _said(self, found: re.Match[str]) -> str:
+        try:
+            before, now = (ast.literal_eval(f"[{found[part]}]") for part in ("before", "now"))
+        except (SyntaxError, ValueError):  # nothing on one side, or words of another version of the engine
+            return found[0]
+        if len(before) != 1 or len(now) != 1:
+            return found[0]
+        return what_changed(before[0], now[0])
+
+
+MOST_CHANGES = 6
+
+
+def what_changed(before: Any, now: Any) -> str:
+    """`settings.steps: 20 -> 21` for each number or word that differs between two params of a node.
+
+    The key differs whenever anything does; where it alone does, an input was made with other numbers or code.
+    """
+    old, new = dict(_leaves(before, "")), dict(_leaves(now, ""))
+    differing = [path for path in {**old, **new} if old.get(path, NOTHING) != new.get(path, NOTHING)]
+    told = [path for path in differing if path != "key"]
+    if differing and not told:
+        return "what it is made from (key)"
+    lines = [
+        "code" if path == "code" else f"{path} {old.get(path, NOTHING)} -> {new.get(path, NOTHING)}".strip()
+        for path in told
+    ]
+    more = [f"and {len(lines) - MOST_CHANGES} more"] if len(lines) > MOST_CHANGES else []
+    return ", ".join([*lines[:MOST_CHANGES], *more])
+
+
+NOTHING = "(none)"
+
+
+def _leaves(value: Any, path: str) -> Iterator[tuple[str, str]]:
+    """Every number or word inside, with the way to it."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from _leaves(item, f"{path}.{key}".lstrip("."))
+    elif isinstance(value, list):
+        for place, item in enumerate(value):
+            yield from _leaves(item, f"{path}[{place}]")
+    else:
+        yield path, repr(value)
+
+
+def speak_plainly(atlas: Atlas) -> None:
+    """Make Snakemake name the nearest target when one does not exist, and the very numbers that changed."""
     from snakemake.logging import logger
 
     nodes = [node for study in atlas.at_scale for node in atlas.plan(study).nodes.values()]
     paths = [path for node in nodes for path in node.outputs]
+    logger.addFilter(ShortReason())
     logger.addFilter(TargetHint([*atlas.at_scale, "all", "ledger", "notebooks", "site", *paths]))

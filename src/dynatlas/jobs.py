@@ -55,7 +55,11 @@ class Job:
 
 @dataclass
 class Progress:
-    """Prints `name: step 120/1000 loss 0.031, 45 s left` at most every `every` seconds."""
+    """Prints `name: step 120/1000 loss 0.031, 45 s left` at most every `every` seconds.
+
+    How much is left is told from the second report on: the first, also that of a loop that goes on where it saved
+    itself, only starts the clock.
+    """
 
     name: str
     total: int
@@ -72,9 +76,9 @@ class Progress:
             return
         self.spoken = now
         done = step - self.first
-        left = (now - self.started) / done * (self.total - step) if done > 0 else float("nan")
+        left = f", {(now - self.started) / done * (self.total - step):.0f} s left" if done > 0 else ""
         shown = "".join(f" {key} {value:.4g}" for key, value in values.items())
-        print(f"{self.name}: step {step}/{self.total}{shown}, {left:.0f} s left", file=sys.stderr, flush=True)
+        print(f"{self.name}: step {step}/{self.total}{shown}{left}", file=sys.stderr, flush=True)
 
 
 class Run(Mapping[str, Any]):

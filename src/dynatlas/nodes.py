@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -61,7 +62,7 @@ class Node:
     def _own(self) -> dict[str, Any]:
         return {
             "call": self.call,
-            "settings": canonical(self.settings),
+            "settings": json.loads(canonical(self.settings)),
             "seeds": list(self.seeds),
             "base_seed": self.base_seed,
             "device": self.device,
@@ -95,6 +96,4 @@ class Node:
 
 def canonical(value: Any) -> str:
     """A text that is the same for the same value, whatever the order of its keys."""
-    import json
-
     return json.dumps(value, sort_keys=True, default=str)

@@ -9,7 +9,17 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from dynatlas.config import AtlasConfig, ConfigError, FigureSpec, MeasureSpec, NodeSpec, StudySpec, read_yaml
+from dynatlas.config import (
+    AtlasConfig,
+    ConfigError,
+    FigureSpec,
+    MeasureSpec,
+    NodeSpec,
+    StudySpec,
+    read_yaml,
+    refuse_counted_development,
+    split_scale,
+)
 from dynatlas.fingerprint import CodeIndex, digest, file_digest, library_versions
 from dynatlas.names import nearest
 from dynatlas.nodes import Node, canonical
@@ -57,7 +67,9 @@ class Plan:
         self.root, self.spec, self.config, self.index = root, spec, config, index
         self.where = f"config/studies/{spec.study}.yaml"
         self.path_scale = scale
-        self.scale, self.dev = scale.removesuffix("-dev"), scale.endswith("-dev")
+        self.scale, self.dev = split_scale(scale)
+        if self.dev:
+            refuse_counted_development(scale, config.seeds)
         self.versions = library_versions()
         if self.scale not in spec.scales:
             raise ConfigError(

@@ -114,6 +114,36 @@ def test_arrays_are_read_in_the_order_of_their_names(tmp_path):
         assert list(artefacts.read_run(tmp_path / "r.safetensors")) == sorted(names)
 
 
+@pytest.mark.parametrize(
+    "dtype",
+    ["bool", "uint8", "int8", "uint16", "int16", "int64", "float16", "bfloat16", "float32", "float64", "complex64"],
+)
+@pytest.mark.parametrize("shape", [(), (1,), (0,), (3, 5), (2, 3, 2)])
+def test_shape_and_type_of_an_array_come_back(tmp_path, dtype, shape):
+    """Of tensors, numpy arrays and plain numbers; also views that lie in memory in another order."""
+    generator = torch.Generator().manual_seed(1)
+    kind = getattr(torch, dtype)
+    whole = torch.randint(0, 2 if dtype == "bool" else 100, shape, generator=generator).to(kind)
+    arrays = {"whole": whole, "turned": whole.T if len(shape) == 2 else whole, "other": torch.zeros(3)}
+    if dtype != "bfloat16":
+        arrays |= {"numpy": whole.numpy(), "big": whole.numpy().astype(whole.numpy().dtype.newbyteorder(">"))}
+    if dtype == "complex64":
+        arrays["turned"] = arrays["turned"].conj()
+    artefacts.write_run(tmp_path / "r.safetensors", PROVENANCE, arrays)
+    run = artefacts.read_run(tmp_path / "r.safetensors", key=KEY)
+    for name in {*arrays} - {"other"}:
+        wanted = arrays["turned"] if name == "turned" else whole
+        assert run[name].dtype == kind, name
+        assert run[name].shape == wanted.shape, name
+        assert torch.equal(run[name], wanted.resolve_conj()), name
+
+
+def test_a_number_is_an_array_without_axes(tmp_path):
+    artefacts.write_run(tmp_path / "r.safetensors", PROVENANCE, {"a": np.array(3.5), "b": 3.5, "c": np.float32(3.5)})
+    run = artefacts.read_run(tmp_path / "r.safetensors")
+    assert {name: (run[name].shape, run[name].item()) for name in run} == dict.fromkeys("abc", ((), 3.5))
+
+
 def test_made_twice_is_the_same_bytes(kind, tmp_path):
     path, write, _ = kind
     write(path)
@@ -172,8 +202,22 @@ def test_a_name_where_a_folder_must_be_is_an_error_that_names_it(tmp_path):
 
 
 def test_only_numbers_are_kept(tmp_path):
-    with pytest.raises(ValueError, match="array 'names' of the run holds Python objects"):
-        artefacts.write_run(tmp_path / "r.safetensors", PROVENANCE, {"names": np.array(["a", None])})
+    path = tmp_path / "r.safetensors"
+    for array, what in (
+        (np.array(["a", None]), "holds Python objects"),
+        (np.array(["a", "bc"]), "holds text; a run keeps numbers: bool, int8.*`with:`.*run.settings"),
+        (["a", "b"], "holds text"),
+        (b"a", "holds text"),
+        (np.array(["2026-11-27"], dtype="datetime64[D]"), r"holds datetime64\[D\]"),
+        (np.zeros(2, complex), "holds complex128"),
+        (torch.zeros(2, dtype=torch.complex128), "holds complex128"),
+        (torch.zeros(2, dtype=torch.float8_e4m3fn), "a run keeps dense numbers"),
+        (torch.eye(2).to_sparse(), "a run keeps dense numbers"),
+        (np.ma.masked_equal([1, 2], 2), "is masked"),
+        ([[1, 2], [3]], "a run keeps dense numbers"),
+    ):
+        with pytest.raises(ValueError, match=f"array 'names' of the run.* {what}|array 'names' of the run: .*{what}"):
+            artefacts.write_run(path, PROVENANCE, {"w": np.zeros(2), "names": array})
     with pytest.raises(ValueError, match="JSON"):
         artefacts.write_json(tmp_path / "j.json", PROVENANCE, {"rows": [float("nan")]})
     assert list(tmp_path.iterdir()) == []
@@ -184,6 +228,9 @@ def test_only_numbers_are_kept(tmp_path):
     [
         (FRAME.drop(columns="seed"), "missing: seed"),
         (FRAME.assign(value=[0.1, np.nan]), r"NaN\) in column value.*101"),
+        (FRAME.assign(value=["low", "high"]), "column value holds .*wanted are numbers"),
+        (FRAME.assign(seed=["100", "101"]), "column seed holds .*wanted are whole numbers"),
+        (FRAME.assign(seed=[100.0, 101.5]), "column seed holds float64; wanted are whole numbers"),
         (FRAME.assign(arm=["a", None]), r"NaN\) in column arm"),
         (pd.concat([FRAME, FRAME.iloc[:1].assign(value=9.0)]), r"1 rows are not unique in \(seed, metric, arm\).*100"),
         (FRAME.assign(metric=["error", "eror"]), "declares the metrics error but made eror, error"),

@@ -3,12 +3,14 @@
 import os
 import subprocess
 import sys
+import tomllib
 
 import pytest
 
 from dynatlas import cli
+from dynatlas.atlas import Atlas
 from dynatlas.commands import ancestry, resume, schema
-from dynatlas.config import ConfigError
+from dynatlas.config import AtlasConfig, ConfigError
 from dynatlas.nodes import ROOT
 
 
@@ -27,7 +29,46 @@ def test_help_names_every_command(capsys):
         with pytest.raises(SystemExit) as left:
             cli.main([command, "--help"])
         assert left.value.code == 0
-        assert "--scale" in capsys.readouterr().out
+        shown_there = capsys.readouterr().out
+        counted = {option for option in OPTIONS if f"  {option}" in shown_there}
+        assert counted == COUNTED.get(command, OPTIONS - {"--studies"}), command
+
+
+OPTIONS = {"--scale", "--studies", "--seeds", "--device", "--base-seed"}
+COUNTED = {
+    **dict.fromkeys(("studies", "ledger", "doctor", "resume", "collect", "index"), OPTIONS),
+    "schema": set(),
+    "lock": set(),
+    "guide": {"--scale"},
+    "ancestry": {"--seeds", "--device", "--base-seed"},  # the scale stands in the path
+}
+"""Where it is not every option but --studies."""
+
+
+@pytest.mark.parametrize("command", [*cli.STEPS, *COUNTED])
+def test_an_option_that_does_not_count_is_refused_with_those_that_do(command, capsys):
+    positional = {
+        "ancestry": ["results/quick/x"],
+        "guide": ["g"],
+        **{step: ["s", "n"] for step in ("data", "train", "measure")},
+        **{step: ["s"] for step in ("figures", "claims", "notebook", "page")},
+    }
+    counted = COUNTED.get(command, OPTIONS - {"--studies"})
+    for option in {*OPTIONS, "--seed", "--scales"} - counted:
+        with pytest.raises(SystemExit) as left:
+            cli.main([command, *positional.get(command, []), option, "3"])
+        assert left.value.code == 2
+        said = capsys.readouterr().err
+        assert f"dynatlas {command}: error: {option}: does not count here (options of {command}: " in said
+        assert all(one in said for one in counted)
+
+
+def test_the_version_is_that_of_the_declaration(capsys):
+    with pytest.raises(SystemExit) as left:
+        cli.main(["--version"])
+    assert left.value.code == 0
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert capsys.readouterr().out == f"dynatlas {project['version']}\n"
 
 
 @pytest.mark.parametrize(
@@ -40,15 +81,51 @@ def test_wrong_usage_is_status_2(arguments, capsys):
     assert "dynatlas" in capsys.readouterr().err
 
 
-def test_options_become_overrides():
-    parse = cli._parser().parse_args
-    assert cli.overrides(parse(["studies"])) == {}
-    assert cli.overrides(parse(["studies", "--scale", "quick-dev"])) == {"scale": "quick", "seeds": "dev"}
-    assert cli.overrides(parse(["studies", "--scale", "smoke", "--seeds", "3", "--base-seed", "0"])) == {
-        "scale": "smoke",
-        "seeds": 3,
-        "base_seed": 0,
-    }
+def test_options_are_put_over_the_file():
+    def configured(*options):
+        return cli.atlas_of(cli.parse(["studies", *options])).config
+
+    assert configured() == AtlasConfig()
+    assert configured("--scale", "quick-dev") == AtlasConfig(seeds="dev")
+    assert configured("--scale", "smoke", "--seeds", "3", "--base-seed", "0") == AtlasConfig(scale="smoke", seeds=3)
+    assert configured("--studies", "lyapunov", "--device", "cuda") == AtlasConfig(studies=["lyapunov"], device="cuda")
+    with pytest.raises(ConfigError, match=r"^seeds: 3: a number counts the ledger's seeds, but quick-dev has those"):
+        configured("--scale", "quick-dev", "--seeds", "3")
+    with pytest.raises(ConfigError, match=r"^the command line: studies: 'lyapunof': no such study; did you mean"):
+        configured("--studies", "lyapunof")
+
+
+@pytest.mark.parametrize(
+    ("options", "given"),
+    [
+        ((), []),
+        (("--", "ledger", "--cores", "2"), []),
+        (("--scale", "smoke", "--studies", "lyapunov"), ["studies=[lyapunov]", "scale=smoke", "seeds=ledger"]),
+        (("--scale", "quick-dev"), ["scale=quick", "seeds=dev"]),
+        (("--seeds", "3", "--base-seed", "1", "--", "site"), ["seeds=3", "base_seed=1"]),
+    ],
+)
+def test_resume_hands_its_options_to_the_engine(options, given):
+    """In the words of `--config`, and so that no target is taken for one of them."""
+    from snakemake.cli import get_argument_parser, parse_config
+
+    command = resume.engine_command(cli.parse(["resume", *options]))
+    assert command[1:3] == ["-m", "snakemake"]
+    passed = get_argument_parser().parse_args(command[3:])
+    assert list(passed.config or []) == given
+    own, passed_on = (
+        (options[: options.index("--")], options[options.index("--") + 1 :]) if "--" in options else (options, ())
+    )
+    assert tuple(passed.targets or ()) == passed_on[:1]
+    expected = cli.atlas_of(cli.parse(["studies", *own]))
+    assert Atlas(overrides=parse_config(passed.config)).config == expected.config
+
+
+def test_resume_refuses_a_configuration_given_both_ways():
+    with pytest.raises(ConfigError, match=r"^scale, seeds: also --config is passed on"):
+        resume.engine_command(cli.parse(["resume", "--scale", "smoke", "--", "--config", "scale=quick"]))
+    command = resume.engine_command(cli.parse(["resume", "--", "--config", "scale=smoke"]))
+    assert command[-2:] == ["--config", "scale=smoke"]
 
 
 def test_threads_are_what_the_plan_says(monkeypatch):
@@ -73,7 +150,15 @@ def test_a_job_whose_engine_is_gone_does_not_begin(unmade):
         (("measure", "toy", "error", "--scale", "quick"), "points.safetensors does not exist; to make it again"),
         (("ledger",), "results/quick/ledger.json does not exist; to make it again: snakemake --force"),
         (("ancestry", "figures/quick/toy/erors.png"), "did you mean 'figures/quick/toy/errors.png'"),
+        (("ancestry", "README.md"), "README.md: the atlas makes files under results/<scale>/ and figures/<scale>/"),
+        (("ancestry", "/etc"), "/etc: the atlas makes files under results/<scale>/ and figures/<scale>/"),
+        (("ancestry", "results/quik/toy/claims.json"), "a scale is one of smoke, quick, standard, paper"),
+        (("ancestry", "results/quick"), "the atlas makes files under"),
+        (("ancestry", "results/paper/ledger.json"), "no block for 'paper'"),
+        (("ancestry", "results/quick-dev/ledger.json", "--seeds", "3"), "seeds: 3: a number counts the ledger's seeds"),
         (("studies", "--scale", "paper"), "no block for 'paper'"),
+        (("studies", "toi"), "'toi': no such study; did you mean 'toy'"),
+        (("train", "toy", "biases", "--scale", "smoke-dev", "--seeds", "3"), "seeds: 3: a number counts the ledger's"),
     ],
 )
 def test_a_command_that_cannot_work_says_why_in_a_line(unmade, arguments, words):
@@ -92,8 +177,23 @@ def test_studies_are_listed_with_what_is_made(unmade):
         assert words in line
 
 
-def test_a_figure_is_traced_down_to_its_data(unmade):
-    done = unmade.dynatlas("ancestry", "figures/quick/toy/errors.png")
+def test_a_named_study_is_listed_whole(unmade):
+    done = unmade.dynatlas("studies", "toy", "--scale", "smoke")
+    assert done.returncode == 0, done.stderr
+    first, declared, at, *entries = done.stdout.splitlines()
+    assert first == "toy: A toy: learning a line (Nobody, 2026)"
+    assert (
+        declared
+        == "scales smoke, quick; declared in config/studies/toy.yaml, told in src/dynatlas/studies/toy/README.md"
+    )
+    assert at == "at smoke: 6 jobs   2 figures, 0/10 made"
+    assert [line.split()[:3] for line in entries][:2] == [["data", "points", "not"], ["train", "lines@rate=0.1", "not"]]
+    assert len(entries) == 10
+
+
+@pytest.mark.parametrize("path", ["{folder}/figures/quick/toy/errors.png", "./figures/../figures/quick/toy/errors.png"])
+def test_a_figure_is_traced_down_to_its_data(unmade, path):
+    done = unmade.dynatlas("ancestry", path.format(folder=unmade.folder))
     assert done.returncode == 0, done.stderr
     names = [line.strip().split(":")[0] for line in done.stdout.splitlines() if not line.lstrip().startswith("seeds")]
     assert names == [
@@ -103,6 +203,15 @@ def test_a_figure_is_traced_down_to_its_data(unmade):
         "data toy/points",
         *("train toy/lines@rate=0.1", "data toy/points", "train toy/lines@rate=0.3", "data toy/points"),
     ]
+
+
+@pytest.mark.parametrize("path", ["results/quick/ledger.json", "results/smoke-dev/site/index.html"])
+def test_ledger_and_front_page_are_traced_too(unmade, path):
+    done = unmade.dynatlas("ancestry", path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[0] == path
+    assert "    claims toy/claims: claims" in done.stdout
+    assert "train toy/lines@rate=0.1: dynatlas.studies.toy.train:train_lines" in done.stdout
 
 
 def test_schemas_on_disk_are_those_of_the_models():
@@ -136,7 +245,5 @@ def test_what_killed_writers_left_is_swept(tmp_path):
 
 
 def test_an_unknown_path_has_no_ancestry(unmade):
-    from dynatlas.atlas import Atlas
-
     with pytest.raises(ConfigError, match="nothing makes this file"):
         ancestry.find_node(Atlas(unmade.folder), "figures/quick/toy/nothing-like-it.png")

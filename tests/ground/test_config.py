@@ -1,6 +1,7 @@
 """Bad configuration: one clear message with file, key, value, what is allowed, and the nearest name."""
 
 import math
+import re
 
 import pytest
 from hypothesis import given
@@ -40,22 +41,58 @@ def root(tmp_path):
 
 
 def test_numbers_and_words_are_read_as_people_write_them(tmp_path):
-    text = "a: 1e-3\nb: 1E5\nc: -2.5e+2\nd: 1_0\ne: no\nf: on\ng: true\nh: 0x\ni: .5\nj: 1.\nk: 3\nl: .inf\nm: 1e-3x\n"
-    assert read_yaml(written(tmp_path, text)) == {
-        "a": 1e-3,
-        "b": 1e5,
-        "c": -250.0,
-        "d": 10,
-        "e": "no",
-        "f": "on",
-        "g": True,
-        "h": "0x",
-        "i": 0.5,
-        "j": 1.0,
-        "k": 3,
-        "l": math.inf,
-        "m": "1e-3x",
-    }
+    words = {"1e-3": 1e-3, "1E5": 1e5, "-2.5e+2": -250.0, "1_0": 10, ".5": 0.5, "1.": 1.0, "3": 3, "-.inf": -math.inf}
+    words |= {"+7": 7, "0": 0, "-0.0": 0.0, "0x1F": 31, "0b11": 3, "true": True, "FALSE": False, "~": None, "": None}
+    words |= {one: one for one in ("0x", "1e-3x", "10-NN", "n", "none", "not", "2026-11-27", "2006.14123v2", "x")}
+    words |= {'"no"': "no", "'010'": "010", '"None"': "None", "yes please": "yes please"}
+    for word, value in words.items():
+        assert read_yaml(written(tmp_path, f"a: {word}\n")) == {"a": value}, word
+        assert type(read_yaml(written(tmp_path, f"a: {word}\n"))["a"]) is type(value), word
+
+
+@pytest.mark.parametrize(
+    ("word", "way_out"),
+    [
+        *((word, "write false") for word in ("no", "No", "NO", "off", "Off")),
+        *((word, "write true") for word in ("yes", "YES", "on", "On")),
+        *(
+            ("None", "write null"),
+            ("010", "write 10,"),
+            ("08", "write 8,"),
+            ("-007", "write -7,"),
+            ("0o10", "write 8,"),
+        ),
+        *((word, "write a number without colons") for word in ("1:30", "12:30:15", "1:30.5", "-1:00")),
+        *(("inf", "write .inf"), ("-Infinity", "write -.inf"), ("NaN", "write .nan"), ("1_000.5", "write 1000.5")),
+    ],
+)
+def test_a_word_that_readers_of_yaml_disagree_about_is_refused(tmp_path, word, way_out):
+    """YAML 1.1 reads `010` as 8, `1:30` as 90, `no` as false; YAML 1.2 and Python read each as something else."""
+    for text, key in (
+        (f"a: 1\nb: {{c: [{word}]}}\n", "b.c"),
+        (f"a: 1\nb:\n    {word}\n", "b"),
+        (f"a: 1\n{word}: 2\n", word),
+    ):
+        path = written(tmp_path, text)
+        with pytest.raises(ConfigError) as refused:
+            read_yaml(path)
+        message = str(refused.value)
+        assert re.match(rf"{re.escape(str(path))}, line [23]: {re.escape(key)}: {re.escape(word)}: ", message), message
+        assert way_out in message
+        assert f'"{word}" if the word is meant' in message
+        assert read_yaml(written(tmp_path, f'a: "{word}"\n')) == {"a": word}
+
+
+def test_a_merged_key_may_be_overwritten(tmp_path):
+    base = "base: &b {lr: 1, steps: 3}\nother: &o {<<: *b, lr: 4}\n"
+    content = read_yaml(written(tmp_path, f"{base}run: {{<<: *b, lr: 2}}\nlist: {{<<: [*o, *b], steps: 5}}\n"))
+    assert content["run"] == {"lr": 2, "steps": 3}
+    assert content["other"] == {"lr": 4, "steps": 3}
+    assert content["list"] == {"lr": 4, "steps": 5}
+    assert content["base"] == {"lr": 1, "steps": 3}
+    for text in ("{<<: *b, lr: 2, lr: 3}", "{<<: *b, <<: *o}", "{<<: {lr: 1, lr: 2}}"):
+        with pytest.raises(ConfigError, match=r"line 3: run\S*: the key '(lr|<<)' stands twice"):
+            read_yaml(written(tmp_path, f"{base}run: {text}\n"))
 
 
 @given(st.floats(allow_nan=False, allow_infinity=False))
@@ -71,7 +108,7 @@ def test_every_float_that_python_writes_is_that_number(tmp_path_factory, number)
         ("# only a comment\n", "the file is empty"),
         ("- a\n- b\n", "the file holds a list"),
         ("a:\n\tb: 1\n", "line 2: a tab indents this line"),
-        ("a: 1\nb: 2\na: 3\n", "line 3: not valid yaml: the key 'a' stands twice"),
+        ("a: 1\nb: 2\na: 3\n", "line 3: a: the key 'a' stands twice"),
         ("a: {b: 1, b: 2}\n", "the key 'b' stands twice"),
         ("a: [1, 2\nb: 3\n", "not valid yaml"),
         ("a: !!python/object:os.system {}\n", "not valid yaml"),
@@ -114,7 +151,7 @@ def test_a_bad_value_is_answered_in_one_line(root, override, words):
     with pytest.raises(ConfigError) as refused:
         load_config(root, override)
     message = str(refused.value)
-    assert message.startswith("--config: ")
+    assert message.startswith("the command line: ")
     assert "\n" not in message
     for word in words:
         assert word in message, message

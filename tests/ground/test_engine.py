@@ -2,7 +2,9 @@
 
 import logging
 import os
+import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +14,7 @@ import pytest
 from dynatlas import engine
 from dynatlas.atlas import Atlas
 from dynatlas.config import ConfigError
+from dynatlas.nodes import ROOT
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +38,7 @@ def test_the_prefix_finds_package_and_python_in_any_folder(tmp_path, name):
     done = subprocess.run(
         ["bash", "-c", script], capture_output=True, text=True, check=True, env={"PATH": "/usr/bin:/bin"}
     )
+    assert prefix.endswith("; exec ")
     path, source, owner = done.stdout.splitlines()
     assert path.split(":")[:2] == [str(root / "workflow" / "bin"), str(Path(sys.executable).parent)]
     assert source == str(root / "src")
@@ -46,14 +50,89 @@ def test_inside_conda_the_environments_own_python_comes_first(tmp_path):
     assert str(Path(sys.executable).parent) not in shlex.split(prefix.partition(";")[0])[1].split(":")
 
 
-def test_a_gpu_is_asked_for_only_where_jobs_run(monkeypatch):
+def test_a_gpu_is_asked_for_only_where_jobs_run(root, monkeypatch):
+    on_gpu, on_cpu = Atlas(root, {"device": "cuda"}), Atlas(root)
     monkeypatch.setattr(engine, "cuda_devices", lambda: 0)
-    with pytest.raises(ConfigError, match=r"device: 'cuda': this machine has no usable GPU \(allowed here: 'cpu'\)"):
-        engine.check_device("cuda", local=True)
-    engine.check_device("cuda", local=False)
-    engine.check_device("cpu", local=True)
+    refusal = r"^the command line: device: 'cuda': this machine has no usable GPU \(allowed here: 'cpu'\)"
+    with pytest.raises(ConfigError, match=refusal):
+        engine.check_device(on_gpu, local=True)
+    engine.check_device(on_gpu, local=False)
+    engine.check_device(on_cpu, local=True)
     monkeypatch.setattr(engine, "cuda_devices", lambda: 1)
-    engine.check_device("cuda", local=True)
+    engine.check_device(on_gpu, local=True)
+
+
+PARAMS = {"call": "m:f", "settings": {"rate": 0.1, "sizes": [1, 2]}, "seeds": [100], "code": "a" * 64, "key": "k" * 64}
+UNION = "Union of exclusive params before and now across all output: before: {before} now: {now} "
+
+
+def reason_told(reason):
+    """What a job's reason becomes on its way through the filters."""
+    record = logging.makeLogRecord({"msg": None, "reason": reason})
+    assert engine.ShortReason().filter(record)
+    return record.reason
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"settings": {"rate": 0.3, "sizes": [1, 2]}}, "settings.rate 0.1 -> 0.3"),
+        ({"settings": {"rate": 0.1, "sizes": [1, 2, 3]}}, "settings.sizes[2] (none) -> 3"),
+        ({"settings": {"sizes": [1, 2]}, "seeds": [100, 101]}, "settings.rate 0.1 -> (none), seeds[1] (none) -> 101"),
+        ({"call": "m:g", "code": "b" * 64}, "call 'm:f' -> 'm:g', code"),
+        ({}, "what it is made from (key)"),
+        (
+            {"seeds": list(range(9))},
+            ", ".join(f"seeds[{n}] {100 if n == 0 else '(none)'} -> {n}" for n in range(6)) + ", and 3 more",
+        ),
+    ],
+)
+def test_a_reason_names_what_changed_and_nothing_else(change, told):
+    union = UNION.format(before=PARAMS, now=PARAMS | change | {"key": "l" * 64})
+    head = "Code has changed since last execution; Params have changed since last execution: "
+    assert reason_told(head + union) == head + told
+    rest = "; Software environment definition has changed since last execution"
+    assert reason_told(head + union + rest) == head + told + rest
+
+
+def test_a_reason_in_other_words_is_left_as_it_is():
+    union = UNION.format(before="<nothing exclusive>", now="'--device cpu'")
+    for reason in ("Missing output files: a; b", union, UNION.format(before="1,2", now="1"), "Params have changed"):
+        assert reason_told(reason) == reason
+
+
+def test_the_words_that_are_shortened_are_those_that_this_engine_says():
+    from snakemake.persistence import ParamsChange
+
+    said = str(ParamsChange({repr(PARAMS)}, {repr(PARAMS | {"seeds": [100, 101], "key": "l"})}, {"f"}))
+    assert reason_told(said) == "seeds[1] (none) -> 101"
+
+
+def test_a_shell_line_is_one_command_that_can_be_pasted():
+    """The prefix ends with exec: a second command in a line would never run. What is printed holds no exec."""
+    lines = [
+        line.strip().strip('"')
+        for file in sorted((ROOT / "workflow" / "rules").glob("*.smk"))
+        for line in file.read_text().splitlines()
+        if "dynatlas " in line and line.strip().startswith('"')
+    ]
+    assert len(lines) == 10
+    for line in lines:
+        assert re.fullmatch(r"dynatlas [\w{}. -]+ > \{log\} 2>&1", line), line
+
+
+def test_dynatlas_runs_from_a_clone_that_is_not_installed(root, tmp_path):
+    """As conda users have it: the dependencies in some Python, this repository's workflow/bin in PATH (or a link)."""
+    blank = tmp_path / "blanks & Ümläute"
+    shutil.copytree(root, blank)
+    (tmp_path / "dynatlas").symlink_to(blank / "workflow" / "bin" / "dynatlas")
+    for command in (blank / "workflow" / "bin" / "dynatlas", tmp_path / "dynatlas", "dynatlas"):
+        path = f"{blank / 'workflow' / 'bin'}:{Path(sys.executable).parent}:/usr/bin:/bin"
+        done = subprocess.run(
+            [str(command), "studies"], cwd=tmp_path, env={"PATH": path}, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.startswith("toy  "), "the installed package ran in the place of this folder's"
 
 
 @pytest.mark.parametrize(

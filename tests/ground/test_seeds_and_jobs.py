@@ -63,6 +63,8 @@ def test_progress_says_step_values_and_time_left(capsys):
         report(step, loss=0.5)
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 10
+    assert lines[0] == "fit: step 1/10 loss 0.5"
+    assert all(re.fullmatch(r"fit: step \d+/10 loss 0.5, \d+ s left", line) for line in lines[1:])
     assert re.fullmatch(r"fit: step 10/10 loss 0.5, 0 s left", lines[-1])
     quiet = Progress(name="fit", total=100, every=60.0)
     for step in range(1, 101):

@@ -2,6 +2,8 @@
 
 import shutil
 import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -62,10 +64,21 @@ def test_two_scales_and_two_clones_at_once(made, bare, engine_in, copy_repositor
 
 
 def test_a_job_runs_by_hand_from_its_shell_line(engine):
-    """What the log prints can be pasted: same bytes, with the engine absent."""
+    """What the engine prints can be pasted: same bytes, with the engine absent, and the shell goes on."""
     table = engine.folder / TABLE.format(scale="quick")
     before = table.read_bytes()
     table.unlink()
-    done = engine.dynatlas("measure", "toy", "error", "--scale", "quick", "--device", "cpu", "--base-seed", "0")
-    assert done.returncode == 0, done.stderr
+    printed = engine.snakemake("--dry-run", "--printshellcmds", TABLE.format(scale="quick"))
+    (line,) = [said for said in printed.stdout.splitlines() + printed.stderr.splitlines() if "dynatlas measure" in said]
+    here = f"{engine.folder / 'workflow' / 'bin'}:{Path(sys.executable).parent}"
+    shell = subprocess.run(
+        ["bash"],
+        input=f"export PATH={here}:$PATH\n{line.removeprefix('Shell command: ')}\necho status $?, still here\n",
+        cwd=engine.folder,
+        env=engine.environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert shell.stdout == "status 0, still here\n", (engine.folder / "logs/quick/toy/measure-error.log").read_text()
     assert table.read_bytes() == before

@@ -9,20 +9,22 @@ ROOT = Path(workflow.current_basedir) / ".." / ".."
 sys.path.insert(0, str((ROOT / "src").resolve()))
 
 from dynatlas.atlas import Atlas
-from dynatlas.config import SCALES, ConfigError
-from dynatlas.engine import check_device, hint_at_targets, job_options, job_prefix
+from dynatlas.config import SCALES, ConfigError, read_yaml
+from dynatlas.engine import check_device, speak_plainly, job_options, job_prefix
 
 SCALE_PATTERN = "(" + "|".join(SCALES) + ")(-dev)?"
 
 try:
+    for file in workflow.overwrite_configfiles:
+        read_yaml(Path(file))  # the engine's own reader takes 010 for 8
     ATLAS = Atlas(overrides=config)
     ATLAS.check()
-    check_device(ATLAS.config.device, local=workflow.resource_settings.nodes is None)
+    check_device(ATLAS, local=workflow.resource_settings.nodes is None)
 except ConfigError as error:
     raise WorkflowError(str(error)) from None
 
 OPTIONS = job_options(ATLAS)
-hint_at_targets(ATLAS)
+speak_plainly(ATLAS)
 shell.prefix(
     job_prefix(
         ROOT.resolve(), conda=bool(workflow.deployment_settings.deployment_method)

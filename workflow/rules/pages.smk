@@ -26,7 +26,7 @@ rule notebook:
         node=params("notebook"),
         options=OPTIONS,
     shell:
-        "exec dynatlas notebook {wildcards.study} --scale {wildcards.scale} {params.options} > {log} 2>&1"
+        "dynatlas notebook {wildcards.study} --scale {wildcards.scale} {params.options} > {log} 2>&1"
 
 
 rule page:
@@ -47,7 +47,7 @@ rule page:
         node=params("page"),
         options=OPTIONS,
     shell:
-        "exec dynatlas page {wildcards.study} --scale {wildcards.scale} {params.options} > {log} 2>&1"
+        "dynatlas page {wildcards.study} --scale {wildcards.scale} {params.options} > {log} 2>&1"
 
 
 rule guide:
@@ -71,7 +71,7 @@ rule guide:
     params:
         node=node_params("guide"),
     shell:
-        "exec dynatlas guide {wildcards.node} --scale {wildcards.scale} > {log} 2>&1"
+        "dynatlas guide {wildcards.node} --scale {wildcards.scale} > {log} 2>&1"
 
 
 rule index:
@@ -90,4 +90,4 @@ rule index:
         options=OPTIONS,
         studies=" ".join(ATLAS.selected),
     shell:
-        "exec dynatlas index --studies {params.studies} --scale {wildcards.scale} {params.options} > {log} 2>&1"
+        "dynatlas index --studies {params.studies} --scale {wildcards.scale} {params.options} > {log} 2>&1"

@@ -7,21 +7,48 @@ import subprocess
 import sys
 from pathlib import Path
 
+from dynatlas.cli import atlas_of, overrides
 from dynatlas.config import ConfigError
 from dynatlas.nodes import ROOT
 
+SNAKEMAKE = [sys.executable, "-m", "snakemake"]
+
 
 def run(options: argparse.Namespace) -> int:
-    """Unlock the working folder, sweep it, and start snakemake again. Refuses while another engine lives in it."""
+    """Unlock the working folder, sweep it, and start snakemake again, configured as the options say.
+
+    Refuses while another engine lives in it.
+    """
+    command = engine_command(options)
     engine = living_engine(Path.cwd())
     if engine is not None:
         raise ConfigError(f"an engine (process {engine}) is at work in this folder; stop it first, or let it finish")
     sweep(Path.cwd())
-    snakemake = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
-    arguments = [argument for argument in options.arguments if argument != "--"]
     if any(Path(".snakemake", "locks").glob("*")):
-        subprocess.run([*snakemake, "--unlock"], check=True)
-    return subprocess.run([*snakemake, *arguments], check=False).returncode
+        subprocess.run([*SNAKEMAKE, "--snakefile", str(ROOT / "Snakefile"), "--unlock"], check=True)
+    return subprocess.run(command, check=False).returncode
+
+
+def engine_command(options: argparse.Namespace) -> list[str]:
+    """The snakemake command that a resume stands for: its options as `--config`, then what follows `--`.
+
+    Raises ConfigError for options that cannot work, and where the configuration is given both ways.
+    """
+    atlas = atlas_of(options)
+    passed_on = [argument for argument in options.arguments if argument != "--"]
+    config = overrides(options)
+    if options.scale:
+        config |= {"scale": atlas.config.scale, "seeds": atlas.config.seeds}
+    if config and any(argument.partition("=")[0] in ("--config", "-C") for argument in passed_on):
+        raise ConfigError(
+            f"{', '.join(config)}: also --config is passed on to snakemake; give all of it one way: "
+            "resume --scale ..., or resume -- --config scale=..."
+        )
+    given = [
+        f"{key}=[{','.join(value)}]" if isinstance(value, list) else f"{key}={value}" for key, value in config.items()
+    ]
+    # an option that takes many values must not stand before a target
+    return [*SNAKEMAKE, *(["--config", *given] if given else []), "--snakefile", str(ROOT / "Snakefile"), *passed_on]
 
 
 def sweep(folder: Path) -> None:
