@@ -10,6 +10,7 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dynatlas.config import SCALES, ConfigError
@@ -79,6 +80,10 @@ def _draws(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--base-seed", type=int, help="changes every random draw")
 
 
+def _folder(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--folder", type=Path, help="work in this folder, made where it is missing, instead of here")
+
+
 def atlas_of(options: argparse.Namespace, *, path_scale: str | None = None) -> Atlas:
     """The atlas as configured, with a command's options put over it; at `path_scale` where that is given."""
     from dynatlas.atlas import Atlas
@@ -111,7 +116,7 @@ def _parser() -> tuple[argparse.ArgumentParser, Commands]:
             option(commands[name])
 
     for name, (_, text) in STEPS.items():
-        add(name, text, run_step, *_OPTIONS_OF_STEP.get(name, (_study, _scale, _draws)))
+        add(name, text, run_step, *_OPTIONS_OF_STEP.get(name, (_study, _scale, _draws, _folder)))
     for name, (text, options) in _USER_COMMANDS.items():
         add(name, text, partial(_run_command, name), *options)
     return parser, commands
@@ -170,9 +175,9 @@ def _check(parser: argparse.ArgumentParser) -> None:
 
 Options = Callable[[argparse.ArgumentParser], None]
 _OPTIONS_OF_STEP: dict[str, tuple[Options, ...]] = {
-    **dict.fromkeys(("data", "train", "measure"), (_study, _node, _scale, _draws)),
-    **dict.fromkeys(("collect", "index"), (_scale, _studies, _draws)),
-    "guide": (_guide, _scale),
+    **dict.fromkeys(("data", "train", "measure"), (_study, _node, _scale, _draws, _folder)),
+    **dict.fromkeys(("collect", "index"), (_scale, _studies, _draws, _folder)),
+    "guide": (_guide, _scale, _folder),
 }
 _USER_COMMANDS: dict[str, tuple[str, tuple[Options, ...]]] = {
     "studies": ("list the studies, and what of each is made", (_names, _scale, _studies, _draws)),
@@ -192,6 +197,9 @@ def _run_command(name: str, options: argparse.Namespace) -> int:
 def run_step(options: argparse.Namespace) -> int:
     """One step of the DAG, for its one node."""
     die_with_engine()
+    if options.folder is not None:
+        options.folder.mkdir(parents=True, exist_ok=True)
+        os.chdir(options.folder)
     from dynatlas.steps.sidecar import write_sidecar
 
     atlas = atlas_of(options)

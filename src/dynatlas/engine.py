@@ -18,30 +18,37 @@ from dynatlas.config import ConfigError
 from dynatlas.names import nearest
 
 
-def job_options(atlas: Atlas) -> str:
+def job_options(atlas: Atlas, *, folder: str | None = None) -> str:
     """The command-line options that hand a job the configuration as the engine sees it (`--config` included).
 
     All of it, always: a value given twice, in the file and on the command line, must not change the shell line.
     The scale stands in every path and so in every shell line; `studies` matters to the ledger and the index alone.
+    `folder` is the `prefix:` under which another workflow imports this one.
     """
     config = atlas.config
     seeds = f" --seeds {config.seeds}" if isinstance(config.seeds, int) else ""
-    return f"--device {config.device} --base-seed {config.base_seed}{seeds}"
+    return f"--device {config.device} --base-seed {config.base_seed}{seeds}{folder_option(folder)}"
+
+
+def folder_option(folder: str | None) -> str:
+    """The option that makes a job work in `folder`; nothing where there is none."""
+    return f" --folder {shlex.quote(folder)}".replace("{", "{{").replace("}", "}}") if folder else ""
 
 
 def job_prefix(root: Path, *, conda: bool) -> str:
     """What stands before every shell line, so that it finds `dynatlas`, its Python, and the engine it belongs to.
 
-    It ends with `exec`: the job takes the shell's place, and so learns of the death of the engine, its parent. The line
-    that the engine prints has neither, and can be pasted into a shell that must go on. Inside a conda environment of
-    the engine's making the Python is that environment's; else it is the engine's own.
+    The job takes the shell's place (`exec`), and so learns of the death of the engine, its parent: a function of the
+    shell sees to that, so that neither the printed line, which can be pasted into a shell that must go on, nor the
+    lines of a workflow that imports this one have an `exec`. Inside a conda environment of the engine's making the
+    Python is that environment's; else it is the engine's own.
     """
     folders = [str(root / "workflow" / "bin")] + ([] if conda else [str(Path(sys.executable).parent)])
     path = ":".join(shlex.quote(folder) for folder in folders)
     source = shlex.quote(str(root / "src"))
     # braces would be taken for wildcards
     exported = f"export PATH={path}:$PATH PYTHONPATH={source} DYNATLAS_ENGINE={os.getpid()}"
-    return f"{exported}; exec ".replace("{", "{{").replace("}", "}}")
+    return f'{exported}; dynatlas() {{ exec dynatlas "$@"; }}; '.replace("{", "{{").replace("}", "}}")
 
 
 def check_device(atlas: Atlas, *, local: bool) -> None:

@@ -20,7 +20,7 @@ rule claims:
         node=params("claims"),
         options=OPTIONS,
     shell:
-        "dynatlas claims {wildcards.study} --scale {wildcards.scale} {params.options} > {log} 2>&1"
+        "dynatlas claims {wildcards.study} --scale {wildcards.scale} {params.options} > {log:q} 2>&1"
 
 
 rule collect:
@@ -45,4 +45,4 @@ rule collect:
         options=OPTIONS,
         studies=" ".join(ATLAS.selected),
     shell:
-        "dynatlas collect --studies {params.studies} --scale {wildcards.scale} {params.options} > {log} 2>&1"
+        "dynatlas collect --studies {params.studies} --scale {wildcards.scale} {params.options} > {log:q} 2>&1"

@@ -10,7 +10,13 @@ sys.path.insert(0, str((ROOT / "src").resolve()))
 
 from dynatlas.atlas import Atlas
 from dynatlas.config import SCALES, ConfigError, read_yaml
-from dynatlas.engine import check_device, speak_plainly, job_options, job_prefix
+from dynatlas.engine import (
+    check_device,
+    folder_option,
+    job_options,
+    job_prefix,
+    speak_plainly,
+)
 
 SCALE_PATTERN = "(" + "|".join(SCALES) + ")(-dev)?"
 
@@ -23,7 +29,9 @@ try:
 except ConfigError as error:
     raise WorkflowError(str(error)) from None
 
-OPTIONS = job_options(ATLAS)
+# The `prefix:` of a workflow that imports this one as a module; jobs work in that folder.
+FOLDER = os.path.dirname(workflow.modifier.path_modifier.modify("file"))
+OPTIONS = job_options(ATLAS, folder=FOLDER)
 speak_plainly(ATLAS)
 shell.prefix(
     job_prefix(

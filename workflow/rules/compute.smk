@@ -21,7 +21,7 @@ rule data:
         node=node_params("data"),
         options=OPTIONS,
     shell:
-        "dynatlas data {wildcards.study} {wildcards.node} --scale {wildcards.scale} {params.options} > {log} 2>&1"
+        "dynatlas data {wildcards.study} {wildcards.node} --scale {wildcards.scale} {params.options} > {log:q} 2>&1"
 
 
 rule train:
@@ -45,7 +45,7 @@ rule train:
         node=node_params("train"),
         options=OPTIONS,
     shell:
-        "dynatlas train {wildcards.study} {wildcards.node} --scale {wildcards.scale} {params.options} > {log} 2>&1"
+        "dynatlas train {wildcards.study} {wildcards.node} --scale {wildcards.scale} {params.options} > {log:q} 2>&1"
 
 
 rule measure:
@@ -69,4 +69,4 @@ rule measure:
         node=node_params("measure"),
         options=OPTIONS,
     shell:
-        "dynatlas measure {wildcards.study} {wildcards.node} --scale {wildcards.scale} {params.options} > {log} 2>&1"
+        "dynatlas measure {wildcards.study} {wildcards.node} --scale {wildcards.scale} {params.options} > {log:q} 2>&1"

@@ -28,7 +28,7 @@ for study in ATLAS.studies:
                 options=OPTIONS,
                 study=study,
             shell:
-                "dynatlas figures {params.study} --scale {wildcards.scale} {params.options} > {log} 2>&1"
+                "dynatlas figures {params.study} --scale {wildcards.scale} {params.options} > {log:q} 2>&1"
 
     if study in ATLAS.at_scale:
 

@@ -26,7 +26,7 @@ rule notebook:
         node=params("notebook"),
         options=OPTIONS,
     shell:
-        "dynatlas notebook {wildcards.study} --scale {wildcards.scale} {params.options} > {log} 2>&1"
+        "dynatlas notebook {wildcards.study} --scale {wildcards.scale} {params.options} > {log:q} 2>&1"
 
 
 rule page:
@@ -47,7 +47,7 @@ rule page:
         node=params("page"),
         options=OPTIONS,
     shell:
-        "dynatlas page {wildcards.study} --scale {wildcards.scale} {params.options} > {log} 2>&1"
+        "dynatlas page {wildcards.study} --scale {wildcards.scale} {params.options} > {log:q} 2>&1"
 
 
 rule guide:
@@ -70,8 +70,9 @@ rule guide:
         mem_mb=2000,
     params:
         node=node_params("guide"),
+        folder=folder_option(FOLDER),
     shell:
-        "dynatlas guide {wildcards.node} --scale {wildcards.scale} > {log} 2>&1"
+        "dynatlas guide {wildcards.node} --scale {wildcards.scale}{params.folder} > {log:q} 2>&1"
 
 
 rule index:
@@ -90,4 +91,4 @@ rule index:
         options=OPTIONS,
         studies=" ".join(ATLAS.selected),
     shell:
-        "dynatlas index --studies {params.studies} --scale {wildcards.scale} {params.options} > {log} 2>&1"
+        "dynatlas index --studies {params.studies} --scale {wildcards.scale} {params.options} > {log:q} 2>&1"
