@@ -236,5 +236,9 @@ def test_categories_and_float_conditions(arms, claim, only) -> None:
     table = pd.concat([arms(new=place + NOISE).assign(noise=0.1 * place, on=place > 1) for place in (1, 2, 3)])
     table = table.assign(arm=table["arm"].astype("category"))
     third = claim(test="at_least", margin=2.5, where={"noise": 0.3})
-    assert only(decide(third, table)).verdict == "reproduced"
+    for kind in ("float64", "float32", "Float32", "category"):
+        assert only(decide(third, table.astype({"noise": kind}))).verdict == "reproduced", kind
+    with pytest.raises(ClaimError, match=r"noise: 0\.31 does not occur"):
+        decide(third | {"where": {"noise": 0.31}}, table.astype({"noise": "float32"}))
+    assert only(decide(third, table.assign(seed=table["seed"].astype(float)))).verdict == "reproduced"
     assert only(decide(third | {"where": {"on": False}}, table)).effect == pytest.approx(1)
