@@ -153,6 +153,8 @@ def test_none_of_several_controls_may_pass(arms, claim, only) -> None:
         assert row.control_effect == pytest.approx(max(easy, hard))
         assert all(f"{name}: " in row.control_reason for name in ("easy", "hard"))
     assert "1 of its 2 controls" in row.reason
+    reported = only(decide(asked | {"exploratory": True}, arms(new=1 + NOISE, easy=NOISE, hard=NOISE, old=0.9 * NOISE)))
+    assert (reported.controls, reported.controls_by_chance) == (2, 0), "what is only reported cannot pass"
 
 
 def test_gate(arms, claim, only) -> None:
