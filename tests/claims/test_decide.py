@@ -153,6 +153,8 @@ def test_none_of_several_controls_may_pass(arms, claim, only) -> None:
         assert row.control_effect == pytest.approx(max(easy, hard))
         assert all(f"{name}: " in row.control_reason for name in ("easy", "hard"))
     assert "1 of its 2 controls" in row.reason
+    reported = only(decide(asked | {"exploratory": True}, arms(new=1 + NOISE, easy=NOISE, hard=NOISE, old=0.9 * NOISE)))
+    assert (reported.controls, reported.controls_by_chance) == (2, 0), "what is only reported cannot pass"
 
 
 def test_gate(arms, claim, only) -> None:
@@ -236,5 +238,9 @@ def test_categories_and_float_conditions(arms, claim, only) -> None:
     table = pd.concat([arms(new=place + NOISE).assign(noise=0.1 * place, on=place > 1) for place in (1, 2, 3)])
     table = table.assign(arm=table["arm"].astype("category"))
     third = claim(test="at_least", margin=2.5, where={"noise": 0.3})
-    assert only(decide(third, table)).verdict == "reproduced"
+    for kind in ("float64", "float32", "Float32", "category"):
+        assert only(decide(third, table.astype({"noise": kind}))).verdict == "reproduced", kind
+    with pytest.raises(ClaimError, match=r"noise: 0\.31 does not occur"):
+        decide(third | {"where": {"noise": 0.31}}, table.astype({"noise": "float32"}))
+    assert only(decide(third, table.assign(seed=table["seed"].astype(float)))).verdict == "reproduced"
     assert only(decide(third | {"where": {"on": False}}, table)).effect == pytest.approx(1)

@@ -189,6 +189,21 @@ TABLES = {
         "task or the metric is constant.*no group has two rows",
     ),
     "NaN": (claim(), with_value(table(), np.nan, **CELL), "NaN: seed 103 of {arm: old, task: copy}"),
+    "condition without a name": (
+        claim(),
+        table().assign(task=table()["task"].mask(table().index == 3)),
+        "metric accuracy: task is NaN in 1 of 32 rows",
+    ),
+    "row without a metric": (
+        claim(),
+        table().assign(metric=table()["metric"].mask(table().index < 2)),
+        "2 rows name no metric",
+    ),
+    "seeds as text": (claim(), table().assign(seed=table()["seed"].astype(str)), "seed '100': allowed are whole"),
+    "seeds as fractions": (claim(), table().assign(seed=table()["seed"] / 100), r"seed 1\.01: allowed are whole"),
+    "no seed": (claim(), table().assign(seed=table()["seed"].where(table().index > 0)), "seed nan: allowed are whole"),
+    "half precision": (claim(), table().assign(size=np.float16(0.5)), "column size is of float16"),
+    "values as text": (claim(), table().assign(value="much"), "value: .* holds what is no number"),
     "missing seed": (claim(), without(table(), **CELL), "no row for seed 103"),
     "missing condition": (
         claim(where={}, reduce={"task": "mean"}),
@@ -248,6 +263,9 @@ def test_expected_seeds_are_held() -> None:
         decide(claim(), table(), seeds=[*SEEDS, 108])
     with pytest.raises(ClaimError, match="rows for seed 107, which is not among"):
         decide(claim(), table(), seeds=list(SEEDS)[:-1])
+    for wrong in ("100", 1.5, np.nan, True):
+        with pytest.raises(ClaimError, match=r"seeds: seed .*: allowed are whole numbers"):
+            decide(claim(), table(), seeds=[wrong])
 
 
 def test_unknown_table_is_named() -> None:

@@ -143,8 +143,9 @@ def test_a_row_says_whether_it_is_as_locked() -> None:
     for claim, scale, now in [("C3", "quick", "bb"), ("C3", "smoke", "aa"), ("C4", "quick", "aa")]:
         assert lock_state(entries, claim, scale, now) == "changed"
     ledger = [row | {"locked": "changed" if row["id"] in ("A", "B.1") else "yes"} for row in rows()]
-    assert summarise(ledger)["not_locked"] == ["first A"]
-    assert "lock: 1 of 6 claims are not as config/claims.lock has them: first A" in render(ledger)
+    assert (summarise(ledger)["not_locked"], summarise(ledger)["locked"]) == (["first A"], 5)
+    assert "lock:" not in render(rows()), "a table of one's own has no lock"
+    assert "lock: 1 claims are not as config/claims.lock has them: first A" in render(ledger)
 
 
 def test_lock() -> None:

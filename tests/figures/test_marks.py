@@ -117,3 +117,10 @@ def test_log_bars_refuse_what_has_no_logarithm(axes):
 )
 def test_short_numbers(value, text):
     assert short_number(value) == text
+
+
+def test_a_row_of_no_group_is_no_row_to_drop():
+    """pandas leaves groups that are NaN out of a groupby in silence."""
+    table = pd.DataFrame({"x": [1.0, 1.0, np.nan], "value": [0.1, 0.2, 0.9]})
+    with pytest.raises(ValueError, match=r"NaN among the groups, in rows of: x \(1\)"):
+        summarise(table, ["x"])

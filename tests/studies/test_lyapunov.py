@@ -285,7 +285,8 @@ def spectra_table() -> pd.DataFrame:
             rows.append(where | {"order": order, "metric": "exponent", "value": value})
         rows.append(where | {"order": 0, "metric": "loss", "value": loss if step else 9.0})
         if step == 0:
-            rows += [where | {"order": 0, "metric": name, "value": float(network_)} for name in measure.HYPERPARAMETERS]
+            drawn = {"gain": 1.0 + network_, "learning_rate": 0.003, "dropout": 0.0}
+            rows += [where | {"order": 0, "metric": name, "value": drawn[name]} for name in measure.HYPERPARAMETERS]
     return pd.DataFrame(rows)
 
 
@@ -302,7 +303,9 @@ def test_summaries_by_hand():
     np.testing.assert_allclose(found["end_lambda_1"], -0.3)
     np.testing.assert_allclose(found["final_loss"][2], [0.7, 1.7, 2.7, 3.7])
     np.testing.assert_allclose(found["early_loss"], found["final_loss"])
-    np.testing.assert_allclose(found["gain"][0], [0, 1, 2, 3])
+    np.testing.assert_allclose(found["gain"][0], [1, 2, 3, 4])
+    drawn = measure.features(found, "hyperparameters")[0]
+    np.testing.assert_allclose(drawn, np.stack([np.log([1, 2, 3, 4]), np.full(4, np.log(0.003)), np.zeros(4)], axis=-1))
 
 
 def test_readouts_foresee_what_the_exponents_hold_and_nothing_of_permuted_losses():
@@ -317,7 +320,9 @@ def test_readouts_foresee_what_the_exponents_hold_and_nothing_of_permuted_losses
     r2 = found.query("metric == 'r2'").groupby(["losses", "reader"])["value"].mean()
     assert r2["own", "early spectrum"] > 0.95
     assert r2["own", "early loss"] > 0.95
+    assert r2["own", "hyperparameters"] > 0.95, "rate and dropout are constant here, and count for nothing"
     assert r2["permuted", "early spectrum"] < 0.3
+    assert r2["permuted", "hyperparameters"] < 0.3
     networks = measure.measure_networks(job, spectra=table, early=5)
     wide = networks.pivot_table(index=["seed", "configuration"], columns="metric", values="value")
     own = wide.loc[1]

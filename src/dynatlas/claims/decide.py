@@ -23,7 +23,7 @@ from dynatlas.claims.evaluate import Decision, Finding, closed_gate, evaluate, f
 from dynatlas.claims.lock import claim_hash as hash_of
 from dynatlas.claims.sample import Source
 from dynatlas.claims.tables import ClaimError, Table, prepare, whole_seeds
-from dynatlas.claims.verdicts import NOT_RUN, REPRODUCED
+from dynatlas.claims.verdicts import NOT_RUN, REPORTED, REPRODUCED
 from dynatlas.seeds import numpy_stream
 
 Tables = pd.DataFrame | Mapping[str, pd.DataFrame | Table]
@@ -190,7 +190,7 @@ class _Rows:
             "controls": len(tested),
             "controls_passed": sum(one.verdict == REPRODUCED for one in tested),
             "controls_fixed": sum(one.fixed for one in tested),
-            "controls_by_chance": sum(not one.fixed and one.p is not None for one in tested),
+            "controls_by_chance": sum(_may_pass(one) for one in tested),
         }
         top = {"verdict": verdict, "reason": reason, "p": own.p if own else None, **control_values}
         top["p_sign_flip"] = own.p_sign_flip if own else None
@@ -253,6 +253,11 @@ class _Rows:
             "locked": self.locked,
         }
         return Row(**{**values, **over})
+
+
+def _may_pass(control: Decision) -> bool:
+    """Could the control have come out by the chance of its seeds?"""
+    return not control.fixed and control.p is not None and control.verdict != REPORTED
 
 
 def _control_reason(claim: Claim, tested: Sequence[Decision], shown: int | None) -> str | None:

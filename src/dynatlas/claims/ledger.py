@@ -47,6 +47,7 @@ def summarise(rows: Sequence[Mapping[str, Any]], studies: Iterable[str] | None =
         "claims": len(claims),
         "verdicts": _verdicts(claims),
         "rests_on": {kind: _verdicts([row for row in claims if row["rests_on"] == kind]) for kind in get_args(RestsOn)},
+        "locked": sum(row["locked"] == "yes" for row in claims),
         "not_locked": [f"{row['study']} {row['id']}".strip() for row in claims if row["locked"] == "changed"],
         "controls": sum(row["controls"] for row in claims),
         "controls_fixed": sum(row["controls_fixed"] for row in claims),
@@ -74,12 +75,10 @@ def summary_text(summary: Mapping[str, Any]) -> str:
         f"by chance {summary['controls_by_chance']:.1f} would ({summary['controls_fixed']} are fixed: none of their "
         "seeds could have changed them)"
     )
-    changed = summary["not_locked"]
-    lines.append(
-        f"lock: {len(changed)} of {summary['claims']} claims are not as config/claims.lock has them: {_few(changed)}"
-        if changed
-        else "lock: every claim is as config/claims.lock has it"
-    )
+    if changed := summary["not_locked"]:
+        lines.append(f"lock: {len(changed)} claims are not as config/claims.lock has them: {_few(changed)}")
+    elif summary["locked"]:
+        lines.append("lock: every claim is as config/claims.lock has it")
     if summary["partial"]:
         lines.append(f"partial: nothing here of {', '.join(summary['missing_studies'])}")
     return "\n".join(lines)

@@ -199,23 +199,15 @@ def _condition(cells: Grid, column: str, key: str) -> pd.Series:
     return cells.conditions[column]
 
 
-def _check_named(values: pd.Series) -> None:
-    if values.isna().any():
-        raise ClaimError(f"{values.name}: NaN in {int(values.isna().sum())} of {len(values)} conditions")
-
-
 def _groups(cells: Grid, column: str) -> Floats:
     """Which value of a condition each row has, `(seed, condition)`, as a number."""
-    values = _condition(cells, column, "between")
-    _check_named(values)
-    codes, _ = pd.factorize(values)
+    codes, _ = pd.factorize(_condition(cells, column, "between"))
     return np.broadcast_to(codes.astype(float), cells.values.shape)
 
 
 def _along(cells: Grid, column: str, scale: str) -> Floats:
     free = [name for name in cells.free if name != column]
     values = _condition(cells, column, "along")
-    _check_named(values)
     if free:
         raise ClaimError(f"several rows a seed and {column}: {', '.join(free)} is free; fix it or `reduce` it")
     try:

@@ -33,11 +33,19 @@ class Table:
     seeds: tuple[int, ...]
 
     def rows(self, metric: str) -> pd.DataFrame:
-        """The rows of one metric; ClaimError with the nearest name if there is none."""
+        """The rows of one metric.
+
+        Raises ClaimError with the nearest name if there is none, and for a condition that only some of them have: what
+        selects by it or groups by it would leave the others out in silence.
+        """
         if metric not in self.metrics:
             known = ", ".join(self.metrics)
             raise ClaimError(f"metric {metric!r} is not in {self.name}{nearest(metric, self.metrics)} (known: {known})")
-        return self.metrics[metric]
+        rows = self.metrics[metric]
+        lacking = rows.drop(columns=list(FIXED)).isna().sum()
+        for column in lacking[(lacking > 0) & (lacking < len(rows))].index:
+            raise ClaimError(f"{self.name}, metric {metric}: {column} is NaN in {lacking[column]} of {len(rows)} rows")
+        return rows
 
 
 def prepare(tables: pd.DataFrame | Mapping[str, pd.DataFrame | Table]) -> dict[str, Table]:
@@ -52,6 +60,8 @@ def _prepare(name: str, table: pd.DataFrame) -> Table:
     for column in FIXED:
         if column not in table.columns:
             raise ClaimError(f"{shown} has no column {column!r} (columns: {', '.join(map(str, table.columns))})")
+    for column in table.columns[(table.dtypes == np.float16) & (table.columns != "value")]:
+        raise ClaimError(f"{shown}: column {column} is of float16, by which pandas cannot group; make it float32")
     if table["metric"].isna().any():
         raise ClaimError(f"{shown}: {int(table['metric'].isna().sum())} rows name no metric (NaN)")
     seeds = tuple(sorted(set(whole_seeds(table["seed"], shown))))

@@ -51,11 +51,15 @@ def t_interval(values: Sequence[float] | np.ndarray, level: float = 0.95) -> Int
 def summarise(table: DataFrame, by: Sequence[str], *, value: str = "value", level: float = 0.95) -> DataFrame:
     """Mean and t interval over seeds of each group, in the order in which groups first appear.
 
+    Raises ValueError for a row whose group is NaN, which would be left out.
+
     Returns:
         A frame with the columns of `by`, then `mean`, `low`, `high`, `n`.
     """
     import pandas as pd
 
+    if lacking := [f"{name} ({int(n)})" for name, n in table[list(by)].isna().sum().items() if n]:
+        raise ValueError(f"NaN among the groups, in rows of: {', '.join(lacking)}")
     rows = []
     for key, group in table.groupby(list(by), sort=False):
         interval = t_interval(group[value].to_numpy(), level)

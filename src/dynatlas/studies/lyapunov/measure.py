@@ -26,8 +26,11 @@ FEATURES = {
     "spectrum at the start": ("start_lambda_1", "start_mean"),
     "spectrum at the end": ("end_lambda_1", "end_mean"),
     "early loss": ("early_loss",),
+    "hyperparameters": ("gain", "learning_rate", "dropout"),
 }
 """What a readout of the final loss sees, by the readout's name."""
+LOGARITHMS = ("gain", "learning_rate")
+"""Features of which a readout sees the logarithm, in which they were drawn uniformly."""
 FORESEEN = {"foreseen_by_spectrum": "early spectrum", "foreseen_by_loss": "early loss"}
 HYPERPARAMETERS = ("gain", "learning_rate", "dropout")
 BAND = (-0.5, 0.0)
@@ -132,7 +135,8 @@ def _by_seed(job: Job, values: np.ndarray, metric: str, **where: Any) -> pd.Data
 
 def features(networks: Summaries, reader: str) -> np.ndarray:
     """What a readout sees, (seed, configuration, feature)."""
-    return np.stack([networks[name] for name in FEATURES[reader]], axis=-1)
+    seen = [np.log(networks[name]) if name in LOGARITHMS else networks[name] for name in FEATURES[reader]]
+    return np.stack(seen, axis=-1)
 
 
 def populations(spectra: pd.DataFrame, early: int) -> Iterator[tuple[dict[str, Any], Summaries]]:

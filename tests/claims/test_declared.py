@@ -1,0 +1,41 @@
+"""The claims of all studies as declared: each sentence stands alone, and says what its verdict rests on."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from dynatlas.atlas import Atlas
+from dynatlas.claims.checks import parse_claims
+from dynatlas.claims.declaration import Claim
+from dynatlas.config import read_yaml
+from dynatlas.plan import claims_path
+
+ATLAS = Atlas()
+CLAIMS = {
+    f"{study} {claim.id}": claim
+    for study, spec in ATLAS.studies.items()
+    for claim in parse_claims(read_yaml(claims_path(ATLAS.root, spec)))
+}
+LEANS = re.compile(r"^(the same|it|its|they|their|this|these|that|those|likewise|of|minus|against)\b", re.IGNORECASE)
+"""How a sentence begins that needs the one above it."""
+
+
+def sentences(claim: Claim) -> Iterator[str]:
+    yield claim.says
+    yield from (part.says for part in claim.parts)
+    yield from (control.says for control in claim.controls)
+
+
+@pytest.mark.parametrize("name", CLAIMS)
+def test_every_sentence_stands_alone(name: str) -> None:
+    """In a list that was filtered by verdict nothing stands above a row."""
+    assert [one for one in sentences(CLAIMS[name]) if LEANS.match(one)] == []
+
+
+@pytest.mark.parametrize("name", CLAIMS)
+def test_identities_and_exact_claims_are_no_experiments(name: str) -> None:
+    for rule in CLAIMS[name].rules:
+        assert rule.rests_on != "experiment" or not (rule.exact or rule.test == "identity"), rule.id
