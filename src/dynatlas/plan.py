@@ -9,6 +9,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+from dynatlas.calls import check_call, resolved
 from dynatlas.config import (
     AtlasConfig,
     ConfigError,
@@ -177,7 +178,7 @@ class Plan:
         return tuple(seed_list(count, dev=self.dev))
 
     def _computing_node(self, step: str, name: str, spec: NodeSpec, axes: Mapping[str, Any]) -> Node:
-        call = self._call(step, spec.call, name)
+        call = resolved(self.index, spec.call, self._module(step), f"{self.where}: {name}")
         settings = {
             **{key: self._value(value, f"{name}.with.{key}") for key, value in spec.with_.items()},
             **{key: self._value(value, f"{name}.stacked.{key}") for key, value in spec.stacked.items()},
@@ -185,7 +186,7 @@ class Plan:
         }
         needs = {need: self._needed(need, name, axes) for need in spec.needs}
         single = frozenset(need for need, nodes in needs.items() if len(nodes) == 1 and set(nodes[0].axes) <= set(axes))
-        self._check_call(call, {*settings, *needs}, name, job=True)
+        check_call(self.index, call, {*settings, *needs}, f"{self.where}: {name}", job=True)
         label = name + "".join(f"@{axis}={_slug(value)}" for axis, value in axes.items())
         suffix = "parquet" if step == "measure" else "safetensors"
         return self._finished(
@@ -217,40 +218,6 @@ class Plan:
             raise ConfigError(f"{self.where}: {name}.needs: {need!r}: no job of it has {dict(axes)}")
         return tuple(shared)
 
-    def _call(self, step: str, call: str, where: str) -> str:
-        """`package.module:function` in full, looked up in the code that is there."""
-        module, colon, function = call.rpartition(":")
-        module = module if colon else f"{self.spec.package}.{MODULE_OF[step]}"
-        if module not in self.index:
-            hint = nearest(module, self.index.modules())
-            raise ConfigError(f"{self.where}: {where}.call: {call!r}: there is no module {module}{hint}")
-        if self.index.function(module, function) is None:
-            known = [node.name for node in self.index.tree(module).body if hasattr(node, "name")]
-            raise ConfigError(
-                f"{self.where}: {where}.call: {call!r}: {module} has no such function{nearest(function, known)}"
-            )
-        return f"{module}:{function}"
-
-    def _check_call(self, call: str, given: set[str], where: str, *, job: bool) -> None:
-        """Hold what a node passes against the signature of its function."""
-        module, _, name = call.partition(":")
-        found = self.index.function(module, name)
-        assert found is not None
-        arguments = found.args
-        taken = [argument.arg for argument in arguments.kwonlyargs + arguments.args[1 if job else 0 :]]
-        unknown = sorted(given - set(taken)) if arguments.kwarg is None else []
-        if unknown:
-            raise ConfigError(
-                f"{self.where}: {where}: {name} takes no argument {unknown[0]!r}{nearest(unknown[0], taken)} "
-                f"(it takes: {', '.join(taken)})"
-            )
-        defaults = zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
-        missing = [argument.arg for argument, default in defaults if default is None and argument.arg not in given]
-        if missing:
-            raise ConfigError(
-                f"{self.where}: {where}: {name} needs the argument {missing[0]!r}: put it into `with:` or `needs:`"
-            )
-
     def _figures_node(self) -> Node:
         drawn = self.figures
         calls = {name: self._figure(name, spec) for name, spec in drawn.items()}
@@ -272,11 +239,12 @@ class Plan:
             if need not in self._parts or self._parts[need][0].step != "measure":
                 known = [entry for entry, nodes in self._parts.items() if nodes[0].step == "measure"]
                 raise ConfigError(f"{self.where}: {where}.needs: {need!r}: no such measure{nearest(need, known)}")
-        call = self._call("figures", spec.call, where)
-        self._check_call(call, set(spec.needs), where, job=False)
+        call = resolved(self.index, spec.call, self._module("figures"), f"{self.where}: {where}")
+        check_call(self.index, call, set(spec.needs), f"{self.where}: {where}", job=False)
         return {"call": call, "needs": list(spec.needs)}
 
     def _claims_node(self) -> Node:
+        """The verdicts. They hold paths and keys of all tables, so that a reader takes these and none beside them."""
         path = claims_path(self.root, self.spec)
         tables = sorted(_tables(read_yaml(path)))
         shown = path.relative_to(self.root)
@@ -291,11 +259,17 @@ class Plan:
                 "file": str(shown),
                 "digest": file_digest(path),
                 "lock": digest([canonical(read_lock(self.root).get(self.spec.study, {}))]),
+                "tables": self._table_keys(),
             },
             needs={table: tuple(self._parts[table]) for table in tables if table in self._parts},
             seeds=self._seeds(None, "scales"),
             code=("dynatlas.steps.claims",),
         )
+
+    def _table_keys(self) -> dict[str, dict[str, str]]:
+        """Of every measure, where its parts lie and the key of each."""
+        measures = {name: nodes for name, nodes in self._parts.items() if nodes[0].step == "measure"}
+        return {name: {node.outputs[0]: node.key for node in nodes} for name, nodes in measures.items()}
 
     def _notebook_node(self, claims: Node, figures: Node) -> Node:
         path = notebook_path(self.root, self.spec.study)
@@ -348,6 +322,9 @@ class Plan:
             **rest,
         )
         return keyed(node)
+
+    def _module(self, step: str) -> str:
+        return f"{self.spec.package}.{MODULE_OF[step]}"
 
     def _results(self) -> str:
         return f"results/{self.path_scale}/{self.spec.study}"

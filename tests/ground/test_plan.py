@@ -90,6 +90,18 @@ def test_paths_arguments_and_needs_of_the_toy(atlas_of):
     assert all("/quick/" in path for node in nodes(atlas).values() for path in node.outputs)
 
 
+def test_the_verdicts_name_every_table_with_its_key(atlas_of):
+    """Also one that no claim reads: it is by them that a notebook knows its tables."""
+    more = (STUDY, "  bias: {call", "  extra: {call: measure_bias, needs: [biases], metrics: [bias]}\n  bias: {call")
+    plan = atlas_of(more).plan("toy")
+    tables = plan.node("claims", "claims").provenance["settings"]["tables"]
+    assert tables == {
+        name: {f"results/quick/toy/tables/{name}.parquet": plan.node("measure", name).key}
+        for name in ("error", "bias", "extra")
+    }
+    assert set(plan.node("claims", "claims").needs) == {"error", "bias"}
+
+
 def test_every_need_is_planned_before_and_every_path_once(atlas_of):
     planned = list(nodes(atlas_of()).values())
     paths = [path for node in planned for path in node.outputs]

@@ -7,16 +7,25 @@ from dynatlas import artefacts
 from dynatlas.site.notebook import render_notebook
 from dynatlas.site.reader import open_study
 
+FOLDER = "results/quick/task-primitives/tables"
+TABLES = {
+    "accuracy": [f"{FOLDER}/accuracy.parquet"],
+    "drop": [f"{FOLDER}/drop@arm=SEP.parquet", f"{FOLDER}/drop@arm=MP.parquet"],
+}
+
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory, page):
     root = tmp_path_factory.mktemp("atlas")
     results = root / "results" / "quick" / "task-primitives"
-    artefacts.write_json(results / "claims.json", {"key": "k"}, {"rows": list(page.rows)})
     frame = pd.DataFrame({"seed": [100, 101], "metric": "accuracy", "value": [0.5, 0.25]})
-    artefacts.write_table(results / "tables" / "accuracy.parquet", {}, frame)
-    for arm in ("MP", "SEP"):
-        artefacts.write_table(results / "tables" / f"drop@arm={arm}.parquet", {}, frame.assign(arm=arm))
+    artefacts.write_table(root / TABLES["accuracy"][0], {"key": "accuracy 0"}, frame)
+    for place, arm in enumerate(("SEP", "MP")):
+        artefacts.write_table(root / TABLES["drop"][place], {"key": f"drop {place}"}, frame.assign(arm=arm))
+    artefacts.write_table(results / "tables" / "drop@arm=taken out.parquet", {"key": "old"}, frame.assign(arm="old"))
+    keys = {name: {path: f"{name} {place}" for place, path in enumerate(paths)} for name, paths in TABLES.items()}
+    provenance = {"key": "k", "settings": {"tables": keys}}
+    artefacts.write_json(results / "claims.json", provenance, {"rows": list(page.rows)})
     pictures = root / "figures" / "quick" / "task-primitives"
     files = {"multitask.png": page.figures[0].png, "multitask.pdf": b"%PDF"}
     artefacts.write_files(pictures, results / "figures.json", provenance={}, files=files)
@@ -36,7 +45,21 @@ def test_claims_are_the_ledgers_rows(study, page):
 
 def test_tables_whole_and_in_parts(study):
     assert study.table("accuracy")["value"].tolist() == [0.5, 0.25]
-    assert study.table("drop")["arm"].tolist() == ["MP", "MP", "SEP", "SEP"]
+    # the axis' own order, and no part that the plan does not name
+    assert study.table("drop")["arm"].tolist() == ["SEP", "SEP", "MP", "MP"]
+
+
+def test_a_table_that_the_verdicts_do_not_rest_on_is_refused(study, root):
+    path = root / TABLES["drop"][1]
+    whole = path.read_bytes()
+    artefacts.write_table(path, {"key": "of other code"}, artefacts.read_table(path))
+    try:
+        with pytest.raises(
+            artefacts.ArtefactError, match=r"not what the plan expects.*snakemake --config scale=quick -- t"
+        ):
+            study.table("drop")
+    finally:
+        path.write_bytes(whole)
 
 
 def test_figure_shows_the_picture(study):

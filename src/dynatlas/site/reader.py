@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dynatlas import artefacts
+from dynatlas.config import split_scale
 from dynatlas.names import nearest
 from dynatlas.site.content import shown_width
 
@@ -58,17 +59,22 @@ class StudyReader:
         return pd.DataFrame(self.rows()).set_index("id")
 
     def table(self, name: str) -> DataFrame:
-        """A measure's table, whole, also where its jobs made it in parts.
+        """A measure's table, whole, also where its jobs made it in parts: those of the plan that the verdicts rest on.
+
+        What else lies beside them (of an axis value that was taken out, say) is not read.
 
         Raises:
             KeyError: no such table; names the nearest one.
+            ArtefactError: a part is missing, damaged, or not the one that the verdicts rest on.
         """
-        folder = self.results / "tables"
-        parts = sorted([*folder.glob(f"{name}.parquet"), *folder.glob(f"{name}@*.parquet")])
-        if not parts:
-            known = sorted({path.stem.partition("@")[0] for path in folder.glob("*.parquet")})
-            raise KeyError(self._unknown("table", name, known))
-        return artefacts.read_table(*parts)
+        tables = artefacts.read_json(self.results / "claims.json")["provenance"]["settings"]["tables"]
+        if name not in tables:
+            raise KeyError(self._unknown("table", name, sorted(tables)))
+        parts = tables[name]
+        try:
+            return artefacts.read_table(*(self.root / path for path in parts), keys=list(parts.values()))
+        except artefacts.ArtefactError as error:
+            raise artefacts.ArtefactError(f"{error}; or the verdicts too: {_command(self.study, self.scale)}") from None
 
     def figure(self, name: str) -> Html:
         """A figure, for display.
@@ -114,7 +120,10 @@ def open_study(study: str, scale: str, root: str | Path = ".") -> StudyReader:
     for folder in (Path(root), *Path(root).resolve().parents):
         if (folder / claims).exists():
             return StudyReader(study, scale, folder)
-    wanted, dev = scale.removesuffix("-dev"), " seeds=dev" if scale.endswith("-dev") else ""
-    raise artefacts.ArtefactError(
-        f"{Path(root, claims)} does not exist; to make it: snakemake --config scale={wanted}{dev} -- {study}"
-    )
+    raise artefacts.ArtefactError(f"{Path(root, claims)} does not exist; to make it: {_command(study, scale)}")
+
+
+def _command(study: str, scale: str) -> str:
+    """What makes all of a study at a scale as it stands in paths."""
+    declared, dev = split_scale(scale)
+    return f"snakemake --config scale={declared}{' seeds=dev' if dev else ''} -- {study}"

@@ -1,0 +1,47 @@
+"""The functions that declarations call, held against the code that is there before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Set
+
+from dynatlas.config import ConfigError
+from dynatlas.fingerprint import CodeIndex
+from dynatlas.names import nearest
+
+
+def resolved(index: CodeIndex, call: str, module: str, where: str) -> str:
+    """`package.module:function` in full, of a call that names a function of `module` or one of any other in full.
+
+    Raises ConfigError, beginning with `where`, for a module or function that is not there.
+    """
+    named, colon, function = call.rpartition(":")
+    module = named if colon else module
+    if module not in index:
+        hint = nearest(module, index.modules())
+        raise ConfigError(f"{where}.call: {call!r}: there is no module {module}{hint}")
+    if index.function(module, function) is None:
+        known = [node.name for node in index.tree(module).body if hasattr(node, "name")]
+        raise ConfigError(f"{where}.call: {call!r}: {module} has no such function{nearest(function, known)}")
+    return f"{module}:{function}"
+
+
+def check_call(index: CodeIndex, call: str, given: Set[str], where: str, *, job: bool) -> None:
+    """Hold what a node passes against the signature of its function; `job`: its first argument is the job.
+
+    Raises ConfigError, beginning with `where`, for an argument that it does not take or that it misses.
+    """
+    module, _, name = call.partition(":")
+    found = index.function(module, name)
+    assert found is not None
+    arguments = found.args
+    taken = [argument.arg for argument in arguments.kwonlyargs + arguments.args[1 if job else 0 :]]
+    unknown = sorted(given - set(taken)) if arguments.kwarg is None else []
+    if unknown:
+        raise ConfigError(
+            f"{where}: {name} takes no argument {unknown[0]!r}{nearest(unknown[0], taken)} "
+            f"(it takes: {', '.join(taken)})"
+        )
+    defaults = zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
+    missing = [argument.arg for argument, default in defaults if default is None and argument.arg not in given]
+    if missing:
+        raise ConfigError(f"{where}: {name} needs the argument {missing[0]!r}: put it into `with:` or `needs:`")
