@@ -27,11 +27,15 @@ def describe(*parts: object) -> str:
 
 def _plain(part: object) -> object:
     if isinstance(part, Tensor):
-        raw = part.detach().cpu().contiguous().numpy().tobytes()
+        raw = part.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
         return [str(part.dtype), list(part.shape), hashlib.sha256(raw).hexdigest()]
+    if isinstance(part, np.ndarray):
+        return [str(part.dtype), list(part.shape), hashlib.sha256(part.tobytes()).hexdigest()]
     if hasattr(part, "__dataclass_fields__"):
         fields = {name: getattr(part, name) for name in part.__dataclass_fields__}
         return [type(part).__qualname__, fields]
+    if callable(part) and hasattr(part, "__qualname__"):  # its text would hold an address, new in each process
+        return f"{part.__module__}.{part.__qualname__}"
     return sorted(part) if isinstance(part, frozenset) else str(part)
 
 

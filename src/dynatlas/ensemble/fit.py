@@ -11,6 +11,14 @@ import torch
 from torch import Tensor
 
 from dynatlas.ensemble.checkpoint import Stream, describe, load, save
+from dynatlas.ensemble.checks import (
+    budget_of,
+    check_clip,
+    check_watches,
+    checked_criterion,
+    checked_measure,
+    learning_and_fixed,
+)
 from dynatlas.ensemble.memory import keep_freed_memory
 from dynatlas.ensemble.optimisers import Optimiser, PerMember, per_member
 from dynatlas.ensemble.parameters import Layout, Params
@@ -75,22 +83,26 @@ def fit(
     `steps`: updates, for all or (member,). `loss` gives (member,); none may depend on another member's parameters.
     Gradients are clipped to `clip_norm` (a number or (member,)) per member. `project` maps the optimiser's update (a
     tree) to the one that is added. `watches` measure, stop and keep. `log_at`: when the training loss is noted.
+    Parameters in half precision (float16, bfloat16) reach `loss`, watches and result in their own type, while the
+    loop adds up in float32. Nothing that is handed out or back shares memory with `parameters` or with the loop.
 
     `streams` are all generators that `loss` draws from: with them and a `job` that has a scratch folder the loop saves
     itself every `job.checkpoint_seconds`, and called again after being killed at any moment ends with the same bits.
     A member whose loss or gradient is not finite stands still from there, and is counted, not dropped. One more member
     leaves the others' bits as they were (on several threads: except beside an ensemble of one large network).
-    Raises ValueError for trees, steps or settings whose shapes do not fit, and for a loss that is not (member,).
+    Raises ValueError for trees, steps or settings whose shapes, types or names do not fit, and for a loss that is not
+    (member,) or does not depend on what is to learn.
     """
     keep_freed_memory()
-    trained = {key: parameters[key].detach() for key in (parameters if trainable is None else trainable)}
-    fixed = {key: value.detach() for key, value in parameters.items() if key not in trained}
+    trained, fixed = learning_and_fixed(parameters, trainable)
+    check_clip(clip_norm)
+    check_watches(watches or {})
     layout = Layout.of(trained)
     loop = _Loop(
         loss=loss,
         fixed=fixed,
         layout=layout,
-        budget=_budget(steps, layout.members, next(iter(trained.values())).device),
+        budget=budget_of(steps, layout.members, next(iter(trained.values())).device),
         optimiser=optimiser,
         schedule=schedule or Constant(),
         clip_norm=clip_norm,
@@ -113,15 +125,6 @@ def fit(
     loop.watch(state, last=True)
     saver.save(state, now=True)
     return loop.fitted(state)
-
-
-def _budget(steps: int | Tensor, members: int, device: torch.device) -> Tensor:
-    budget = torch.as_tensor(steps, dtype=torch.int64, device=device)
-    if budget.dim() == 0:
-        budget = budget.expand(members)
-    if tuple(budget.shape) != (members,) or bool((budget < 0).any()):
-        raise ValueError(f"steps must be a number >= 0 or a tensor ({members},) of them")
-    return budget
 
 
 @dataclass(frozen=True)
@@ -158,14 +161,19 @@ class _Loop:
         return (state.step < self.budget) & (state.diverged_at < 0) & (state.stopped_at < 0)
 
     def tree(self, flat: Tensor) -> Params:
-        return self.layout.unpack(flat) | self.fixed
+        """The parameters in their own type and in memory of their own, to be handed out."""
+        own = {name: view.to(self.layout.dtype) for name, view in self.layout.unpack(flat.clone()).items()}
+        return own | {name: tensor.clone() for name, tensor in self.fixed.items()}
 
     def advance(self, state: Learning) -> Tensor:
         """One update of every active member; returns the losses (member,) before it."""
-        leaves = {name: view.detach().requires_grad_() for name, view in self.layout.unpack(state.flat).items()}
+        views, dtype = self.layout.unpack(state.flat), self.layout.dtype
+        leaves = {name: view.detach().to(dtype).requires_grad_() for name, view in views.items()}
         losses = self.loss(leaves | self.fixed, state.step)
         if tuple(losses.shape) != (self.layout.members,):
             raise ValueError(f"loss must give ({self.layout.members},), one number a member, not {tuple(losses.shape)}")
+        if not losses.requires_grad:
+            raise ValueError(f"loss does not depend on any of {', '.join(leaves)}: was it detached, or in no_grad()?")
         grads = torch.autograd.grad(losses.sum(), list(leaves.values()), materialize_grads=True, allow_unused=True)
         losses = losses.detach()
         if self.log_at(state.step):
@@ -176,7 +184,8 @@ class _Loop:
             norm = torch.linalg.vector_norm(gradient, dim=1)
             moved = state.flat + self._update(state, gradient, norm)
             # a sum is finite only where all its terms are, and one pass
-            finite = torch.isfinite(losses) & torch.isfinite(norm) & torch.isfinite(moved.sum(dim=1))
+            total = moved.to(dtype).sum(dim=1, dtype=moved.dtype)
+            finite = torch.isfinite(losses) & torch.isfinite(norm) & torch.isfinite(total)
             state.diverged_at = torch.where(active & ~finite, state.step, state.diverged_at)
             moves = active & finite
             state.flat = moved if bool(moves.all()) else torch.where(moves[:, None], moved, state.flat)
@@ -202,10 +211,11 @@ class _Loop:
             if (noted and noted[-1] == state.step) or not (last or watch.at(state.step)):
                 continue
             with torch.no_grad():
-                measured = watch.measure(self.tree(state.flat), state.step)
+                found = watch.measure(self.tree(state.flat), state.step)
+            measured = checked_measure(name, found, self.layout.members)
             state.note(name, measured)
             if watch.reached:
-                self._cross(state, name, watch.reached(measured))
+                self._cross(state, name, checked_criterion(name, watch.reached(measured), self.layout.members))
 
     def _cross(self, state: Learning, name: str, reached: Tensor) -> None:
         """Members whose criterion holds for the first time."""
@@ -244,7 +254,9 @@ class _Saver:
         if job is None or path is None:
             return cls(None, 0.0, "", streams, 0.0)
         settings = (loop.layout, loop.budget, loop.optimiser, loop.schedule, loop.clip_norm, loop.log_at)
-        key = describe(name, settings, sorted(loop.fixed), sorted(loop.watches), len(streams), state.flat)
+        watched = {each: (watch.at, watch.stop, watch.keep) for each, watch in loop.watches.items()}
+        kinds = [type(getattr(stream, "bit_generator", stream)).__name__ for stream in streams]
+        key = describe(name, settings, loop.fixed, watched, kinds, state.flat)
         return cls(path, job.checkpoint_seconds, key, streams, time.monotonic())
 
     def resume(self, state: Learning) -> None:

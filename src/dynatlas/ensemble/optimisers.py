@@ -47,6 +47,14 @@ def per_member(value: PerMember, like: Tensor) -> Tensor:
     return like.new_full((1, 1), value)
 
 
+def zeros_for(parameters: Tensor) -> Tensor:
+    """Where sums along training begin: 0 in the shape of the parameters, in float32 at least.
+
+    In float16 eps is 0, and so is the square of a small gradient.
+    """
+    return torch.zeros_like(parameters, dtype=torch.promote_types(parameters.dtype, torch.float32))
+
+
 def _is_zero(value: PerMember) -> bool:
     return not isinstance(value, Tensor) and value == 0
 
@@ -62,7 +70,7 @@ class Adam:
 
     def start(self, parameters: Tensor) -> State:
         """Both moments at 0."""
-        return {"mean": torch.zeros_like(parameters), "square": torch.zeros_like(parameters)}
+        return {"mean": zeros_for(parameters), "square": zeros_for(parameters)}
 
     def update(self, gradient: Tensor, state: State, *, parameters: Tensor, step: int, rate: Tensor) -> Tensor:
         """See `Optimiser`."""
@@ -72,10 +80,11 @@ class Adam:
 
     def _scaled(self, gradient: Tensor, state: State, step: int, rate: Tensor) -> Tensor:
         beta1, beta2 = self.betas
+        own, gradient = gradient.dtype, gradient.to(state["mean"].dtype)
         mean = state["mean"].lerp_(gradient, 1 - beta1)
         square = state["square"].mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
         update = square.sqrt().div_(math.sqrt(1 - beta2 ** (step + 1))).add_(self.eps)
-        return torch.div(mean, update, out=update).mul_(rate / (beta1 ** (step + 1) - 1))
+        return torch.div(mean, update, out=update).mul_(rate.to(update) / (beta1 ** (step + 1) - 1)).to(own)
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,7 +110,7 @@ class SGD:
 
     def start(self, parameters: Tensor) -> State:
         """No velocity."""
-        return {"velocity": torch.zeros_like(parameters)} if self.momentum else {}
+        return {"velocity": zeros_for(parameters)} if self.momentum else {}
 
     def update(self, gradient: Tensor, state: State, *, parameters: Tensor, step: int, rate: Tensor) -> Tensor:
         """See `Optimiser`."""
@@ -110,4 +119,4 @@ class SGD:
         if self.momentum:
             velocity = state["velocity"].mul_(self.momentum).add_(gradient)
             gradient = gradient + self.momentum * velocity if self.nesterov else velocity
-        return gradient * -rate
+        return (gradient * -rate).to(parameters.dtype)

@@ -18,12 +18,15 @@ class Layout:
     members: int
     shapes: Mapping[str, tuple[int, ...]]
     """Of each tensor, without the member axis, in the order of the buffer."""
+    dtype: torch.dtype
+    """Of the tensors. The buffer has it too, but for half precision, which is added up in float32."""
 
     @classmethod
     def of(cls, tree: Mapping[str, Tensor]) -> Layout:
         """The layout of a tree of tensors with leading axis member.
 
-        Raises ValueError for an empty tree, and where the tensors disagree on members, dtype or device.
+        Raises ValueError for an empty tree, tensors that are not of real numbers, and where they disagree on members,
+        dtype or device.
         """
         if not tree:
             raise ValueError("there are no parameters to train")
@@ -36,7 +39,12 @@ class Layout:
                     f"parameter {name!r} is {what[0]}, but {first_name!r} is {what[1]}; "
                     "all need the same members, dtype and device"
                 )
-        return cls(first.shape[0], {name: tuple(tensor.shape[1:]) for name, tensor in tree.items()})
+        if not first.is_floating_point():
+            raise ValueError(
+                f"parameter {first_name!r} is {first.dtype}, wanted are real numbers: leave what does not learn out of "
+                "`trainable`, and give a complex tensor as two real ones (torch.view_as_real)"
+            )
+        return cls(first.shape[0], {name: tuple(tensor.shape[1:]) for name, tensor in tree.items()}, first.dtype)
 
     @property
     def size(self) -> int:
@@ -44,11 +52,12 @@ class Layout:
         return sum(_count(shape) for shape in self.shapes.values())
 
     def pack(self, tree: Mapping[str, Tensor]) -> Tensor:
-        """The tree as one new contiguous buffer (member, P)."""
-        return torch.cat([tree[name].reshape(self.members, -1) for name in self.shapes], dim=1)
+        """The tree as one new contiguous buffer (member, P), in float32 at least."""
+        flat = torch.cat([tree[name].reshape(self.members, -1) for name in self.shapes], dim=1)
+        return flat.to(torch.promote_types(flat.dtype, torch.float32))
 
     def unpack(self, flat: Tensor) -> Params:
-        """The tree as views of `flat` (member, P)."""
+        """The tree as views of `flat` (member, P), in its type."""
         parts = flat.split([_count(shape) for shape in self.shapes.values()], dim=1)
         return {
             name: part.view(flat.shape[0], *shape)
@@ -61,5 +70,5 @@ def _count(shape: tuple[int, ...]) -> int:
 
 
 def select_members(tree: Mapping[str, Tensor], index: Tensor | slice | list[int]) -> Params:
-    """The same tree with only these members."""
-    return {name: tensor[index] for name, tensor in tree.items()}
+    """The same tree with only these members, as new tensors."""
+    return {name: tensor[index].clone() for name, tensor in tree.items()}

@@ -76,7 +76,7 @@ class Learning:
             elif kind == "optimiser":
                 self.optimiser[rest].copy_(tensor)
             elif kind == "values":
-                watch, _, key = rest.rpartition("|")
+                watch, _, key = rest.partition("|")
                 self.values.setdefault(watch, {})[key] = list(tensor.to(device))
             elif kind == "crossed":
                 self.crossed_at[rest] = tensor.to(device)

@@ -10,12 +10,17 @@ from torch import Tensor
 from dynatlas.models.rnn import Params
 
 
+def own_copy(tensor: Tensor) -> Tensor:
+    """The same numbers in contiguous memory of their own (`contiguous()` alone shares what is contiguous already)."""
+    return tensor.clone(memory_format=torch.contiguous_format)
+
+
 def to_torch(params: Mapping[str, Tensor], member: int) -> Params:
     """One member's recurrent weights under the names and in the layout of `torch.nn.RNN` (equal to it at alpha = 1)."""
     b = params["b"][member] if "b" in params else params["w_rec"].new_zeros(params["w_rec"].shape[-1])
     return {
-        "weight_ih_l0": params["w_in"][member].T.contiguous(),
-        "weight_hh_l0": params["w_rec"][member].T.contiguous(),
+        "weight_ih_l0": own_copy(params["w_in"][member].T),
+        "weight_hh_l0": own_copy(params["w_rec"][member].T),
         "bias_ih_l0": b.clone(),
         "bias_hh_l0": torch.zeros_like(b),
     }
