@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
+from torch.nn.modules.conv import _ConvNd
 
 from dynatlas.ensemble.parameters import Params
 
@@ -29,6 +30,8 @@ class ModuleEnsemble:
                 "use track_running_stats=False or group norm"
             )
         self._template = modules[0]
+        convolves = any(isinstance(part, _ConvNd) for part in modules[0].modules())
+        self._together = 1 if convolves else None  # grouped convolutions round as the number of groups has it
         parameters, self.buffers = stack_module_state(list(modules))
         self.parameters: Params = {name: tensor.detach() for name, tensor in parameters.items()}
 
@@ -42,8 +45,10 @@ class ModuleEnsemble:
         def run(own: Params, buffers: dict[str, Tensor], *given: Tensor) -> Any:
             return functional_call(self._template, (own, buffers), given)
 
-        axis = None if shared else 0
-        return vmap(run, in_dims=(0, 0, *(axis for _ in inputs)), randomness="error")(parameters, self.buffers, *inputs)
+        if shared:  # else a product would take all members' weights for one matrix, and round as their number has it
+            inputs = tuple(given.expand(len(next(iter(parameters.values()))), *given.shape) for given in inputs)
+        together = vmap(run, randomness="error", chunk_size=self._together)
+        return together(parameters, self.buffers, *inputs)
 
     def member(self, parameters: Params, index: int) -> dict[str, Tensor]:
         """The `state_dict` of one member: what `load_state_dict` of an ordinary module takes."""
