@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
+from torch.nn.modules.conv import _ConvNd
 
 from dynatlas.ensemble.likeness import aliases, check_alike
 from dynatlas.ensemble.module_call import Pure, advice, check_batchable, masked
@@ -38,6 +39,8 @@ class ModuleEnsemble:
         self.buffers: Params = _stacked([dict(module.named_buffers()) for module in members])
         self._members = len(members)
         self._versions = {name: tensor._version for name, tensor in self.buffers.items()}
+        convolves = any(isinstance(part, _ConvNd) for part in members[0].modules())
+        self._together = 1 if convolves else None  # grouped convolutions round as the number of groups has it
 
     def __call__(
         self, parameters: Params, *inputs: Any, shared: bool = True, masks: Mapping[str, Tensor] | None = None
@@ -61,9 +64,9 @@ class ModuleEnsemble:
             with masked(self._pure.module, kept, ran):
                 return functional_call(self._pure, state, given)
 
-        axis = None if shared else 0
-        batched = vmap(run, in_dims=(0, 0, 0, *(axis for _ in inputs)), randomness="error")
-        given = [one.clone() if isinstance(one, Tensor) else one for one in inputs]  # a layer may write over its input
+        given = [_own(one, self._size(parameters) if shared else None) for one in inputs]
+        axes = (0, 0, 0, *(0 if isinstance(one, Tensor) or not shared else None for one in inputs))
+        batched = vmap(run, in_dims=axes, randomness="error", chunk_size=self._together)
         try:
             outputs = batched(dict(parameters), self.buffers, masks, *given)
         except RuntimeError as error:
@@ -88,13 +91,17 @@ class ModuleEnsemble:
             odd = sorted(parameters.keys() ^ self.parameters.keys())
             what = ", ".join(f"{'missing' if name in self.parameters else 'unknown'} {name!r}" for name in odd)
             raise ValueError(f"parameters are not those of the modules: {what}; wanted are all of ensemble.parameters")
-        members = self._members if self.buffers or not parameters else len(next(iter(parameters.values())))
+        members = self._size(parameters)
         given = parameters | {f"mask of {name}": mask for name, mask in masks.items()}
         given |= {f"input {at}": one for at, one in enumerate(inputs)}
         for name, tensor in given.items():
             if not isinstance(tensor, Tensor) or tensor.dim() == 0 or len(tensor) != members:
                 found = tuple(tensor.shape) if isinstance(tensor, Tensor) else type(tensor).__name__
                 raise ValueError(f"{name} is {found}: its leading axis must be the {members} members")
+
+    def _size(self, parameters: Params) -> int:
+        """How many members the parameters are of; the buffers', where there are any."""
+        return self._members if self.buffers or not parameters else len(next(iter(parameters.values())))
 
     def _check_after(self, masks: Params, ran: set[str]) -> None:
         changed = [name for name, tensor in self.buffers.items() if tensor._version != self._versions[name]]
@@ -103,6 +110,16 @@ class ModuleEnsemble:
         idle = [name for name in masks if name not in ran]
         if idle:
             raise ValueError(f"masks: {', '.join(idle)} did not run, so that nothing was silenced")
+
+
+def _own(given: Any, members: int | None) -> Any:
+    """A copy of a tensor, since a layer may write over its input; one for each of `members`, if they share it.
+
+    Were the axis not there, a product would take all members' weights for one matrix, and round as their number has it.
+    """
+    if not isinstance(given, Tensor):
+        return given
+    return (given if members is None else given.expand(members, *given.shape)).clone()
 
 
 def _stacked(trees: list[dict[str, Tensor]]) -> Params:

@@ -14,6 +14,7 @@ import torch
 from torch import Generator, Tensor
 
 from dynatlas.names import named
+from dynatlas.reductions import mean_over_first, sum_over_first
 
 Params = dict[str, Tensor]
 
@@ -30,7 +31,7 @@ class Estimate:
     @classmethod
     def over(cls, values: Tensor) -> Estimate:
         """Of independent draws (draw, member)."""
-        return cls(values.mean(dim=0), values.std(dim=0) / len(values) ** 0.5)
+        return cls(mean_over_first(values), values.std(dim=0) / len(values) ** 0.5)
 
 
 def hessian_trace(
@@ -105,7 +106,7 @@ def _signs(like: Tensor, generators: Sequence[Generator]) -> Tensor:
 
 def _inner(left: Sequence[Tensor], right: Sequence[Tensor]) -> Tensor:
     """Sum over all but the member axis, (member,)."""
-    return torch.stack([(a * b).flatten(1).sum(dim=1) for a, b in zip(left, right, strict=True)]).sum(dim=0)
+    return sum_over_first(torch.stack([(a * b).flatten(1).sum(dim=1) for a, b in zip(left, right, strict=True)]))
 
 
 def _over(probe: Callable[[], Tensor], probes: int) -> Estimate:

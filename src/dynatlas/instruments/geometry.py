@@ -11,6 +11,7 @@ from torch import Tensor
 
 from dynatlas.instruments.dimension import participation_ratio
 from dynatlas.instruments.neighbours import checked_clouds
+from dynatlas.reductions import mean_over_first
 
 
 def class_means(x: Tensor, y: Tensor) -> Tensor:
@@ -92,7 +93,7 @@ def within_class_participation_ratio(x: Tensor, y: Tensor) -> Tensor:
     y (example,), the same along all leading axes.
     """
     ratios = [participation_ratio(x[..., y == label, :]) for label in range(int(y.max()) + 1)]
-    return torch.stack(ratios).mean(dim=0)
+    return mean_over_first(torch.stack(ratios))
 
 
 def trajectory_participation_ratio(states: Tensor) -> Tensor:

@@ -11,6 +11,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from dynatlas.reductions import sum_over_first
+
 
 def log_gradient_norms(
     jacobians: Tensor, *, vector: Tensor | None = None, generator: torch.Generator | None = None
@@ -94,5 +96,6 @@ def jacobian_norms(jacobians: Tensor, *, order: float = 2) -> Tensor:
 def _slope(x: Tensor, y: Tensor) -> Tensor:
     """Least-squares slope of y (T, ...) on x (T,); -inf where y ends there."""
     centred = x - x.mean()
-    slope = torch.tensordot(centred, torch.where(torch.isneginf(y), 0.0, y), dims=([0], [0])) / centred.square().sum()
+    weights = centred.view(-1, *(1,) * (y.dim() - 1)) / centred.square().sum()
+    slope = sum_over_first(weights * torch.where(torch.isneginf(y), 0.0, y))
     return torch.where(torch.isneginf(y[-1]), -torch.inf, slope)

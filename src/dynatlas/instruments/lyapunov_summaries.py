@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from dynatlas.reductions import mean_over_first
+
 if TYPE_CHECKING:
     import pandas
 
@@ -40,7 +42,7 @@ def mean_exponent(jacobians: Tensor) -> Tensor:
 
     The sum rule, sum_i lambda_i = mean_t log|det J_t|, holds exactly at every T: no triangular factor is needed.
     """
-    return torch.linalg.slogdet(jacobians).logabsdet.mean(dim=0) / jacobians.shape[-1]
+    return mean_over_first(torch.linalg.slogdet(jacobians).logabsdet) / jacobians.shape[-1]
 
 
 def kaplan_yorke(exponents: Tensor) -> Tensor:

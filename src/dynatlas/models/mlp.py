@@ -18,6 +18,7 @@ from torch import Tensor
 
 from dynatlas.models.activations import activation_named
 from dynatlas.models.initial import draw
+from dynatlas.reductions import batched_product
 
 Params = dict[str, Tensor]
 
@@ -85,7 +86,8 @@ class PopulationMLP:
         found = []
         for layer in range(1, self.layers + 1):
             weight, bias = params[f"w{layer}"], params.get(f"b{layer}")
-            state = torch.bmm(state, weight) if bias is None else torch.baddbmm(bias[:, None], state, weight)
+            state = batched_product(state, weight)
+            state = state if bias is None else state + bias[:, None]
             state = phi(state) if layer < self.layers else state
             found.append(state)
         return found

@@ -74,7 +74,9 @@ class Modules:
     def logits(self, params: Mapping[str, Tensor], x: Tensor) -> Tensor:
         """(E, image, 16) -> (E, image, class)."""
         template, images = self.build(), x.unflatten(-1, (1, 4, 4))
-        found: Tensor = vmap(lambda own, given: functional_call(template, own, (given,)))(dict(params), images)
+        found: Tensor = vmap(lambda own, given: functional_call(template, own, (given,)), chunk_size=1)(
+            dict(params), images
+        )
         return found
 
 

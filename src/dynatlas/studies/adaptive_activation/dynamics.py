@@ -15,6 +15,7 @@ from dynatlas.instruments.information import mixed_ksg
 from dynatlas.instruments.lyapunov import jacobians_along, lyapunov_spectrum
 from dynatlas.jobs import Job, Run
 from dynatlas.models.gain_saturation_rnn import GainSaturationRNN
+from dynatlas.reductions import mean_over_first
 from dynatlas.studies.adaptive_activation.cells import Grids, cells_of, start
 from dynatlas.studies.adaptive_activation.measure import by_cell, grid_rows, jobs_of, scores_of
 from dynatlas.studies.adaptive_activation.problems import problem_for
@@ -73,9 +74,9 @@ def jacobian_norms_along(rnn: GainSaturationRNN, params: Params, x: Tensor) -> d
     """Mean norms (member,) of the Jacobians along x (T, 1, input)."""
     jacobians = jacobians_along(rnn, params, x)[:, :, 0]
     return {
-        "norm_2": jacobian_norms(jacobians).mean(dim=0),
-        "norm_inf": jacobian_norms(jacobians, order=torch.inf).mean(dim=0),
-        "norm_vector": jacobians.sum(dim=-2).abs().amax(dim=-1).mean(dim=0),
+        "norm_2": mean_over_first(jacobian_norms(jacobians)),
+        "norm_inf": mean_over_first(jacobian_norms(jacobians, order=torch.inf)),
+        "norm_vector": mean_over_first(jacobians.sum(dim=-2).abs().amax(dim=-1)),
     }
 
 

@@ -79,7 +79,7 @@ def noise_penalty(w1: Tensor, w2: Tensor, c: Tensor) -> Tensor:
 
     The size of the hidden representation times that of the Jacobian to the output, layer by layer.
     """
-    size = torch.einsum("...ij,...ik,...kj->...", w1, c, w1)
+    size = (w1 * (c @ w1)).sum(dim=(-2, -1))
     return _trace(c) * w2.square().sum(dim=(-2, -1)) + w2.shape[-1] * size
 
 

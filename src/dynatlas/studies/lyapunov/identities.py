@@ -21,6 +21,7 @@ from dynatlas.instruments.lyapunov_systems import henon, lorenz63, map_lyapunov,
 from dynatlas.jobs import Job
 from dynatlas.models.gated import Elman, Stacked
 from dynatlas.models.initial import orthogonal
+from dynatlas.reductions import mean_over_first
 from dynatlas.studies.lyapunov.world import CELLS, network
 
 HENON, LORENZ = (0.41922, -1.62319), (0.9056, 0.0, -14.5723)
@@ -129,7 +130,7 @@ def sum_rule(job: Job, sizes: Sizes) -> dict[str, Arms]:
     sums = [lyapunov_from_jacobians(jacobians[:t]).exponents.sum(dim=-1)[:, 0] for t in sizes.prefixes]
     arms = {}
     for arm, shift in (("right", 1), ("wrong", 0)):
-        expected = [logs[shift : shift + t].mean(dim=0) for t in sizes.prefixes]
+        expected = [mean_over_first(logs[shift : shift + t]) for t in sizes.prefixes]
         arms[arm] = Found(torch.stack(sums, dim=1), torch.stack(expected, dim=1))
     return {"sum rule": arms}
 

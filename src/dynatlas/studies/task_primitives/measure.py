@@ -16,6 +16,7 @@ from dynatlas.instruments.dimension import participation_ratio
 from dynatlas.instruments.perturb import contiguous_lesions, family_named, perturb, random_lesions
 from dynatlas.jobs import Job, Run
 from dynatlas.models.rnn import Params, rollout
+from dynatlas.reductions import mean_over_first
 from dynatlas.studies.task_primitives.costs import FORMULAS, build, cost_of, counts, trials_seen, updates
 from dynatlas.studies.task_primitives.world import MODULES, TASKS, Strategy, World, own_of, strategies_of
 from dynatlas.tasks.multitask import OUTPUT_CHANNELS, build_trial
@@ -57,7 +58,8 @@ def measure_perturbations(
     setting, frames = World(**world), []
     found = strategies_of(readouts, separate, joint, sequential, device=job.device)
     for name in strategies:
-        intact = torch.stack([setting.accuracy(job, found[name].for_task(task), task) for task in TASKS]).mean(0)
+        each = [setting.accuracy(job, found[name].for_task(task), task) for task in TASKS]
+        intact = mean_over_first(torch.stack(each))
         for family, magnitudes in families[part].items():
             where = {"strategy": name, "family": family, "unit": family_named(family).magnitude}
             hurt = torch.stack([perturbed_accuracy(job, setting, found[name], family, size) for size in magnitudes])
@@ -65,13 +67,13 @@ def measure_perturbations(
                 frames.append(rows(right, job.seeds, "accuracy", magnitude=f"{size:g}", **where))
             retained = retained_above_chance(hurt, intact)
             frames.append(rows(retained, job.seeds, "retained", magnitude=ALL, **where))
-            frames.append(rows((hurt / intact).mean(0), job.seeds, "retained_raw", magnitude=ALL, **where))
+            frames.append(rows(mean_over_first(hurt / intact), job.seeds, "retained_raw", magnitude=ALL, **where))
     return pd.concat(frames, ignore_index=True)
 
 
 def retained_above_chance(hurt: Tensor, intact: Tensor) -> Tensor:
     """Mean over magnitudes of (hurt - .1) / (intact - .1): (magnitude, seed), (seed,) -> (seed,). Never clipped."""
-    return ((hurt - CHANCE) / (intact - CHANCE)).mean(dim=0)
+    return mean_over_first((hurt - CHANCE) / (intact - CHANCE))
 
 
 def perturbed_accuracy(job: Job, setting: World, strategy: Strategy, family: str, magnitude: float) -> Tensor:
@@ -94,7 +96,7 @@ def perturbed_accuracy(job: Job, setting: World, strategy: Strategy, family: str
         for task in TASKS:
             own = {} if mask is None else {"unit_mask": own_of(mask.unflatten(0, (seeds, networks)), task)}
             scores.append(setting.accuracy(job, hurt.for_task(task), task, **settings, **own))
-    return torch.stack(scores).mean(dim=0)
+    return mean_over_first(torch.stack(scores))
 
 
 def measure_lesions(
