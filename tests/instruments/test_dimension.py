@@ -82,6 +82,19 @@ def test_twonn_by_likelihood_is_unbiased_under_censoring():
         assert abs(float(found.mean()) - 4.0) < 4 * float(found.std()) / 20_000**0.5
 
 
+def test_copies_of_points_change_no_estimate_of_two_nn():
+    """500 Gaussian points in ten dimensions and 600 copies of some: 32.5 where copies are neighbours."""
+    points = normal(500, 10)
+    copied = torch.randint(500, (600,), generator=torch.Generator().manual_seed(1))
+    crowd = torch.cat([points, points[copied]])
+    wanted = measure_dimension(points, ["twonn", "twonn_mle", "mle", "local_participation_ratio"])
+    found = measure_dimension(crowd, list(wanted), dropped=True)
+    assert int(found.pop("dropped")) == 600
+    for name, value in wanted.items():
+        assert float(found[name]) == pytest.approx(float(value), rel=1e-12), name
+    assert 8 < float(found["twonn"]) < 11
+
+
 def test_duplicates_are_dropped_from_the_ratios():
     distances = pareto_distances(3.0, 50)
     crowded = torch.cat([distances, tensor([0.0, 1.0], [0.0, 0.0])])
@@ -143,11 +156,30 @@ def test_local_participation_ratio_point_by_point():
     assert torch.equal(again, found)
 
 
-def test_local_participation_ratio_leaves_out_heaps_of_duplicates():
+def test_a_heap_of_copies_is_one_point():
     points = normal(100, 4)
     heap = torch.full((40, 4), 50.1, dtype=torch.float64)
-    both = local_participation_ratio(torch.cat([points, heap]), 20)
-    torch.testing.assert_close(both, local_participation_ratio(points, 20))
+    crowd, alone = torch.cat([points, heap]), torch.cat([points, heap[:1]])
+    torch.testing.assert_close(local_participation_ratio(crowd, 20), local_participation_ratio(alone, 20))
+    near, wanted = (scale_curve(knn_distances(cloud, 8), 4) for cloud in (crowd, alone))
+    torch.testing.assert_close(near.dimension, wanted.dimension, rtol=1e-10, atol=0)
+    torch.testing.assert_close(near.radius, wanted.radius, rtol=1e-10, atol=0)
+
+
+def test_scale_curve_answers_in_the_units_of_the_data():
+    distances = knn_distances(normal(60, 3), 8)
+    plain = scale_curve(distances, 4)
+    for c in (1e-150, 1e150):
+        scaled = scale_curve(c * distances, 4)
+        torch.testing.assert_close(scaled.radius / c, plain.radius, rtol=1e-10, atol=0)
+        torch.testing.assert_close(scaled.dimension, plain.dimension, rtol=1e-9, atol=0)
+
+
+@pytest.mark.parametrize("size", [7e-83, 1e-160, 1e160])
+def test_participation_ratio_does_not_under_or_overflow(size):
+    """The squares of its squares would."""
+    points = normal(80, 3)
+    assert float(participation_ratio(size * points)) == pytest.approx(float(participation_ratio(points)), rel=1e-12)
 
 
 def test_effective_rank_by_hand():
@@ -202,7 +234,7 @@ def test_profile_is_tidy_and_counts_what_is_dropped():
     assert row == float(mle_dimension(knn_distances(wide[1], 20)))
     zeros = (dead[0] == 0).all(dim=-1).sum()
     assert zeros > 10
-    assert (frame.query("layer == 'dead' and seed == 4")["dropped"] == int(zeros)).all()
+    assert (frame.query("layer == 'dead' and seed == 4")["dropped"] == int(zeros) - 1).all()
     assert (frame.query("layer == 'input'")["dropped"] == 0).all()
     with pytest.raises(ValueError, match="did you mean 'twonn'"):
         dimension_profile({"input": wide}, estimators=["twon"], seeds=[4, 7])
@@ -283,12 +315,11 @@ def test_twonn_agrees_with_scikit_dimension(skdim, ambient, method, discard):
     assert found == pytest.approx(exact.fit(knn_distances(points, 2).numpy()).dimension_, rel=1e-12)
 
 
-def test_duplicates_agree_with_scikit_dimension(skdim):
-    points = torch.cat([normal(300, 6), normal(300, 6)[:30]])
-    with pytest.warns(UserWarning, match="Dropping 60 points"):
-        peer = skdim.id.TwoNN().fit(points.numpy()).dimension_
-    distances = knn_distances(points, 2)
-    assert int(count_duplicates(distances)) == 60
+def test_clouds_with_copies_agree_with_scikit_dimension_without(skdim):
+    points = normal(300, 6)
+    peer = skdim.id.TwoNN().fit(points.numpy()).dimension_
+    distances = knn_distances(torch.cat([points, points[:30]]), 2)
+    assert int(count_duplicates(distances)) == 30
     assert float(twonn_dimension(distances)) == pytest.approx(peer, rel=1e-10)
 
 

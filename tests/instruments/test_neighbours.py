@@ -39,7 +39,6 @@ CLOUDS = {
     "tight pairs": tight_pairs(),
     "tight cluster": tight_cluster(),
     "lattice": lattice(),
-    "duplicates": normal(60, 6).repeat(4, 1),
     "far from the origin": 1e6 + normal(200, 6),
 }
 
@@ -71,6 +70,40 @@ def test_one_more_cloud_leaves_the_others():
 def test_leading_axes_are_kept():
     assert knn_distances(normal(2, 3, 30, 4), 5).shape == (2, 3, 30, 5)
     assert knn_distances(normal(30, 4), 29).shape == (30, 29)
+
+
+@pytest.mark.parametrize("k", [1, 5, 59])
+def test_copies_are_no_neighbours(k):
+    points = normal(60, 6)
+    alone = nearest_neighbours(points, k)
+    order = torch.randperm(150, generator=torch.Generator().manual_seed(2))
+    where = torch.cat([torch.arange(60), torch.arange(60), torch.arange(30)])[order]  # which point stands in which row
+    crowd = torch.stack([points[where], normal(150, 6, seed=3)])
+    found, first = nearest_neighbours(crowd, k), (where == torch.arange(60)[:, None]).int().argmax(dim=1)
+    assert torch.equal(found.distances[0, first], alone.distances)
+    assert torch.equal(where[found.indices[0, first]], alone.indices)
+    later = torch.ones(150, dtype=torch.bool)
+    later[first] = False
+    assert int(later.sum()) == 90
+    assert not found.distances[0, later].any()
+    assert torch.equal(found.indices[0, later], first[where[later]][:, None].expand(-1, k))
+    assert torch.equal(found.distances[1], nearest_neighbours(crowd[1], k).distances)
+
+
+def test_zero_has_no_sign_and_too_few_distinct_points_are_counted():
+    zeros = torch.tensor([[0.0, 1.0], [-0.0, 1.0], [3.0, 1.0]])
+    assert knn_distances(zeros, 1)[:, 0].tolist() == [3.0, 0.0, 3.0]
+    clouds = torch.stack([normal(6, 2), normal(2, 2).repeat(3, 1)])
+    with pytest.raises(ValueError, match=r"cloud \[1\]: fewer than 3 distinct points \(2;"):
+        nearest_neighbours(clouds, 2)
+    with pytest.raises(ValueError, match="cannot be told apart"):
+        nearest_neighbours(torch.tensor([[0.0], [1e-200], [1.0]], dtype=torch.float64), 1)
+
+
+@pytest.mark.parametrize("size", [2.0**-1000, 2.0**-300, 2.0**600, 2.0**1000])
+def test_a_power_of_two_changes_no_digit(size):
+    points = normal(40, 3)
+    assert torch.equal(knn_distances(size * points, 5), size * knn_distances(points, 5))
 
 
 def test_input_is_left_alone():

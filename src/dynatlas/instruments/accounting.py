@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from dynatlas.instruments.given import whole
 from dynatlas.names import named
 
 SENSORY_INPUTS = 5
@@ -87,7 +88,7 @@ def count_updates(curve: Tensor, steps: Sequence[int], *, criterion: float, trai
 
     Raises ValueError for steps that do not ascend or do not match the curve, and for a NaN in it.
     """
-    at = torch.as_tensor(steps, dtype=torch.long, device=curve.device)
+    at = torch.tensor([whole(step, "steps") for step in steps], device=curve.device)
     if at.shape != curve.shape[-1:] or (at.diff() <= 0).any():
         raise ValueError(f"steps: wanted are {curve.shape[-1]} ascending numbers, one per point of the curve")
     if curve.isnan().any():

@@ -6,7 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dynatlas.instruments.given import widened
 from dynatlas.instruments.neighbours import SPARE
+from dynatlas.instruments.scale import power_of_two
 
 WIDTH = 32
 """Entries of a row whose minimum is taken first."""
@@ -20,20 +22,23 @@ def cross_neighbours(points: Tensor, queries: Tensor, k: int, *, budget: int = B
 
     points (..., point, coordinate), queries (..., query, coordinate), the same leading axes. The result is that of a
     direct search in float64, of equal distances the earlier point: candidates come from one matrix product in the
-    type of `points`, and queries for which its rounding could matter are looked at again.
+    wider of the two types, and queries for which its rounding could matter are looked at again.
     Raises ValueError for k outside 1 ... points, shapes that do not fit, and values that are not finite.
     """
+    points, queries = widened(points, "points"), widened(queries, "queries")
     *leading, n, p = points.shape
+    if not (points.numel() and queries.numel()):
+        raise ValueError(f"points {tuple(points.shape)} or queries {tuple(queries.shape)} hold nothing")
     if queries.shape[:-2] != points.shape[:-2] or queries.shape[-1] != p:
         raise ValueError(f"points {tuple(points.shape)} and queries {tuple(queries.shape)} do not fit")
     if not 1 <= k <= n:
         raise ValueError(f"k = {k}: wanted is 1 to {n}, the number of points")
     if not (all_finite(points) and all_finite(queries)):
         raise ValueError("points or queries hold NaN or infinity")
-    clouds, asked = (
-        points.detach().reshape(-1, n, p),
-        queries.detach().to(points.dtype).reshape(-1, *queries.shape[-2:]),
-    )
+    wider = torch.promote_types(points.dtype, queries.dtype)
+    clouds, asked = (part.detach().to(wider).reshape(-1, *part.shape[-2:]) for part in (points, queries))
+    size = torch.maximum(*(power_of_two(part, dim=(-2, -1)) for part in (clouds, asked)))
+    clouds, asked = clouds / size, asked / size
     rows = max(1, min(asked.shape[1], budget // n))
     together = max(1, budget // (n * rows))
     found = [

@@ -2,7 +2,7 @@
 
 Parameters are a tree of tensors with leading axis member. Both traces are Hutchinson estimates from random signs
 (Hutchinson 1990, Communications in Statistics 19, 433), unbiased, with their standard errors over probes. Every member
-has a generator of its own.
+has a generator of its own. Parameters of half precision reach the loss in float32. A member with NaN has NaN, alone.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor
 
+from dynatlas.instruments.given import whole, widened
+from dynatlas.instruments.scale import scaled
 from dynatlas.names import named
 from dynatlas.reductions import mean_over_first, sum_over_first
 
@@ -24,14 +26,15 @@ class Estimate:
     """A mean over random draws."""
 
     mean: Tensor
-    """(member,)."""
+    """(member,), float64."""
     standard_error: Tensor
-    """(member,)."""
+    """(member,), float64."""
 
     @classmethod
     def over(cls, values: Tensor) -> Estimate:
         """Of independent draws (draw, member)."""
-        return cls(mean_over_first(values), values.std(dim=0) / len(values) ** 0.5)
+        sized, power = scaled(values, dim=0)
+        return cls(mean_over_first(values), sized.std(dim=0) * power[0] / len(values) ** 0.5)
 
 
 def hessian_trace(
@@ -40,14 +43,20 @@ def hessian_trace(
     """tr H of each member's loss at `params`, from v' H v with random signs v.
 
     `loss` gives (member,), and no member's loss depends on another's parameters. A product with H costs a second pass
-    backward; H is never formed. Raises ValueError for fewer than 2 probes.
+    backward; H is never formed. 0 where the loss is linear in pieces. Raises ValueError for fewer than 2 probes, and
+    for a loss that does not hang on the parameters.
     """
-    leaves = {name: value.detach().requires_grad_() for name, value in params.items()}
-    first = _gradient(loss(leaves).sum(), leaves, again=True)
+    leaves = _leaves(params)
+    with torch.enable_grad():
+        first = _gradient(_hanging(loss(leaves), "loss").sum(), leaves, again=True)
 
     def probe() -> Tensor:
         signs = [_signs(leaf, generators) for leaf in leaves.values()]
-        return _inner(_gradient(_inner(first, signs).sum(), leaves), signs)
+        with torch.enable_grad():
+            along = _inner(first, signs)
+        if not along.requires_grad:  # no gradient depends on a parameter
+            return torch.zeros_like(along)
+        return _inner(_gradient(along.sum(), leaves), signs)
 
     return _over(probe, probes)
 
@@ -64,16 +73,19 @@ def gauss_newton_trace(
 
     `outputs` gives (member, example, output), J is their Jacobian. A is the Hessian of the loss in the outputs:
     "squared" 1/2 |f - y|^2, A = 1; "cross_entropy" of logits, A = diag(p) - p p'. Raises ValueError for another loss
-    and for fewer than 2 probes.
+    for fewer than 2 probes, and for outputs that do not hang on the parameters.
     """
-    leaves = {name: value.detach().requires_grad_() for name, value in params.items()}
-    found = outputs(leaves)
+    leaves = _leaves(params)
+    with torch.enable_grad():
+        found = _hanging(outputs(leaves), "outputs")
     root = _root(loss, found.detach())
 
     def probe() -> Tensor:
         # signs of different examples are independent: the square of their sum has no cross terms on average
         pull = root(_signs(found, generators))
-        gradient = _gradient((found * pull).sum(), leaves)
+        with torch.enable_grad():
+            pulled = (found * pull).sum()
+        gradient = _gradient(pulled, leaves)
         return _inner(gradient, gradient) / found.shape[-2]
 
     return _over(probe, probes)
@@ -87,6 +99,21 @@ def _root(loss: str, outputs: Tensor) -> Callable[[Tensor], Tensor]:
         "cross_entropy": lambda r: p.sqrt() * r - p * (p.sqrt() * r).sum(dim=-1, keepdim=True),
     }
     return named(roots, loss, "loss")
+
+
+def _leaves(params: Params) -> Params:
+    """Parameters to be differentiated by; ValueError for whole numbers, which cannot be."""
+    for name, value in params.items():
+        if not value.is_floating_point():
+            raise ValueError(f"parameters {name!r} are {value.dtype}: only floating point has derivatives")
+    return {name: widened(value, name).detach().requires_grad_() for name, value in params.items()}
+
+
+def _hanging(value: Tensor, what: str) -> Tensor:
+    """`value`, unless no parameter can be seen from it."""
+    if not value.requires_grad:
+        raise ValueError(f"{what}: does not hang on the parameters; was it detached, or computed under no_grad?")
+    return value
 
 
 def _gradient(value: Tensor, leaves: Params, *, again: bool = False) -> tuple[Tensor, ...]:
@@ -110,6 +137,6 @@ def _inner(left: Sequence[Tensor], right: Sequence[Tensor]) -> Tensor:
 
 
 def _over(probe: Callable[[], Tensor], probes: int) -> Estimate:
-    if probes < 2:
+    if whole(probes, "probes") < 2:
         raise ValueError(f"probes = {probes}: a standard error needs at least 2")
-    return Estimate.over(torch.stack([probe().detach() for _ in range(probes)]))
+    return Estimate.over(torch.stack([probe().detach() for _ in range(probes)]).to(torch.float64))

@@ -5,8 +5,9 @@ each point's neighbours, found once by `neighbours.nearest_neighbours` and share
 biased low above about eight dimensions at a thousand points: compare clouds of equal size, and neighbourhoods of
 equal k.
 
-A point that coincides with another (r_1 = 0) has no local dimension: it is dropped, and `count_duplicates` says how
-many were. Constant coordinates change nothing. A cloud with nothing left to measure is an error that names it.
+Copies of a point count once (`neighbours`): of points that coincide the first is kept, rows whose r_1 = 0 are left out,
+and `count_duplicates` says how many were. Constant coordinates and units of measurement change nothing. A cloud with
+nothing left to measure is an error that names it.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from dynatlas.instruments.given import finite, real
 from dynatlas.instruments.neighbours import Neighbours, checked_clouds, nearest_neighbours
+from dynatlas.instruments.scale import power_of_two, scaled
 from dynatlas.names import named
 
 BLOCK = 2**18
@@ -28,7 +31,8 @@ def participation_ratio(points: Tensor) -> Tensor:
 
     1 for points on a line, d for d directions of equal variance. ValueError where all points of a cloud coincide.
     """
-    return _usable(_spread_ratio(checked_clouds(points)), "all points coincide")
+    points, _ = scaled(checked_clouds(points), dim=(-2, -1))
+    return _usable(_spread_ratio(points), "all points coincide")
 
 
 def twonn_dimension(distances: Tensor, discard: float = 0.1, *, method: str = "linear") -> Tensor:
@@ -55,14 +59,17 @@ def twonn_dimension(distances: Tensor, discard: float = 0.1, *, method: str = "l
         found = (keep.squeeze(-1) - 1) / (x.sum(dim=-1) + censored)
     else:
         raise ValueError(f"method = {method!r}: wanted is 'linear' or 'mle'")
-    return _usable(torch.where(keep.squeeze(-1) >= 2, found, torch.nan), "fewer than 2 usable ratios of distances")
+    return _usable(
+        torch.where(keep.squeeze(-1) >= 2, found, torch.nan), "fewer than 2 usable ratios of distances, or all are 1"
+    )
 
 
 def mle_dimension(distances: Tensor, k: int = 20, *, combine: str = "harmonic") -> Tensor:
     """Maximum-likelihood dimension from the distances (..., point, >= k) to nearest neighbours -> (...).
 
     Levina and Bickel 2004: at each point d = (k - 1) / sum_{j < k} log(r_k / r_j). "harmonic" combines the points by
-    1 / mean(1 / d) (MacKay and Ghahramani 2005), the likelihood of all of them; "mean" by their mean.
+    1 / mean(1 / d) (MacKay and Ghahramani 2005), the likelihood of all of them; "mean" by their mean, which does not
+    exist where a point has k neighbours at one distance.
     """
     if k < 2:
         raise ValueError(f"k = {k}: at least 2 neighbours are needed")
@@ -72,6 +79,8 @@ def mle_dimension(distances: Tensor, k: int = 20, *, combine: str = "harmonic") 
     if combine == "harmonic":
         found = 1 / _mean_where(distinct, inverse)
     elif combine == "mean":
+        if bool((distinct & (inverse == 0)).any()):
+            raise ValueError(f"a point has {k} neighbours at equal distances, no unequal distances: use 'harmonic'")
         found = _mean_where(distinct, 1 / inverse)
     else:
         raise ValueError(f"combine = {combine!r}: wanted is 'harmonic' or 'mean'")
@@ -81,8 +90,7 @@ def mle_dimension(distances: Tensor, k: int = 20, *, combine: str = "harmonic") 
 def local_participation_ratio(points: Tensor, k: int = 50, *, neighbours: Neighbours | None = None) -> Tensor:
     """Mean participation ratio of each point's neighbourhood of `k` points, itself included, -> (...).
 
-    `neighbours` (at least k - 1 of each point of the same clouds) saves the search. Neighbourhoods without any spread
-    (duplicates) are left out.
+    `neighbours` (at least k - 1 of each point of the same clouds) saves the search. Copies of a point are left out.
     """
     if k < 3:
         raise ValueError(f"k = {k}: a neighbourhood needs at least 3 points")
@@ -95,7 +103,7 @@ def local_participation_ratio(points: Tensor, k: int = 50, *, neighbours: Neighb
     near = (found.indices[..., : k - 1].reshape(-1, n, k - 1) + cloud).flatten(0, 1)
     itself = torch.arange(len(near), device=points.device)[:, None]
     blocks = torch.cat([itself, near], dim=-1).split(max(1, BLOCK // (k * p)))
-    rows = points.reshape(-1, p)
+    rows = scaled(points, dim=(-2, -1))[0].reshape(-1, p)
     local = torch.cat([_spread_ratio(rows[block]) for block in blocks]).view(points.shape[:-1])
     return _usable(_mean_where(local.isfinite(), local), "no neighbourhood has any spread")
 
@@ -107,7 +115,7 @@ class ScaleCurve:
     neighbours: Tensor
     """(scale,): the order n of the nearer of the two neighbours compared."""
     radius: Tensor
-    """(..., scale): mean distance to the 2n-th neighbour."""
+    """(..., scale): mean distance of distinct points to the 2n-th neighbour."""
     dimension: Tensor
     """(..., scale)."""
 
@@ -121,7 +129,8 @@ def scale_curve(distances: Tensor, largest: int = 64) -> ScaleCurve:
     orders = [2**i for i in range(largest.bit_length())]
     distances = _checked_distances(distances, 2 * orders[-1])
     curve = [_ratio_dimension(distances, n) for n in orders]
-    radius = [distances[..., 2 * n - 1].mean(dim=-1) for n in orders]
+    distinct = distances[..., 0] > 0
+    radius = [_mean_where(distinct, distances[..., 2 * n - 1]) for n in orders]
     return ScaleCurve(torch.tensor(orders), torch.stack(radius, dim=-1), torch.stack(curve, dim=-1))
 
 
@@ -131,9 +140,10 @@ def effective_rank(spectrum: Tensor, kind: str = "entropy", *, threshold: float 
     With p the values divided by their sum: "entropy" exp(-sum p log p) (Roy and Vetterli 2007); "participation"
     1 / sum p^2; "largest" 1 / max p; "threshold" the number of values above `threshold` times the largest.
     """
-    spectrum = spectrum.to(torch.float64)
+    spectrum = real(spectrum, "a spectrum")
     if not (spectrum >= 0).all() or not torch.isfinite(spectrum).all():
         raise ValueError("a spectrum must be finite and not negative; take absolute or squared values first")
+    spectrum, _ = scaled(spectrum, dim=-1)
     share = spectrum / spectrum.sum(dim=-1, keepdim=True)
     kinds = {
         "entropy": lambda: torch.special.entr(share).sum(dim=-1).exp(),
@@ -146,7 +156,7 @@ def effective_rank(spectrum: Tensor, kind: str = "entropy", *, threshold: float 
 
 
 def count_duplicates(distances: Tensor) -> Tensor:
-    """How many points of each cloud coincide with another (the dropped ones): distances (..., point, k) -> (...)."""
+    """How many points of each cloud are copies of an earlier one, and left out: distances (..., point, k) -> (...)."""
     return (distances[..., 0] == 0).sum(dim=-1)
 
 
@@ -173,7 +183,8 @@ def _spread_ratio(points: Tensor) -> Tensor:
     centred -= centred.mean(dim=-2, keepdim=True)
     narrow = centred.mT @ centred if centred.shape[-1] <= centred.shape[-2] else centred @ centred.mT
     trace = narrow.diagonal(dim1=-2, dim2=-1).sum(dim=-1)
-    return trace.square() / narrow.square().sum(dim=(-2, -1))
+    size = power_of_two(trace[..., None, None], dim=(-2, -1))  # squares of squares: small neighbourhoods would vanish
+    return (trace / size[..., 0, 0]).square() / (narrow / size).square().sum(dim=(-2, -1))
 
 
 def _mean_where(valid: Tensor, values: Tensor) -> Tensor:
@@ -184,8 +195,8 @@ def _mean_where(valid: Tensor, values: Tensor) -> Tensor:
 def _checked_distances(distances: Tensor, k: int) -> Tensor:
     if distances.shape[-1] < k:
         raise ValueError(f"{k} neighbours of each point are needed, distances are given to {distances.shape[-1]}")
-    distances = distances.to(torch.float64)
-    if distances.isnan().any() or (distances < 0).any() or (distances.diff(dim=-1) < 0).any():
+    distances = finite(real(distances, "distances"), "distances")
+    if (distances < 0).any() or (distances.diff(dim=-1) < 0).any():
         raise ValueError(
             "distances must be numbers >= 0 in ascending order along the last axis, as knn_distances gives"
         )

@@ -52,7 +52,7 @@ ESTIMATORS = {
 def measure_dimension(points: Tensor, estimators: Sequence[str], *, dropped: bool = False) -> dict[str, Tensor]:
     """Each of the named `ESTIMATORS` on clouds (..., point, coordinate) -> name: (...), from one neighbour search.
 
-    With `dropped`, under that name also how many points of each cloud coincide with another, and were left out of the
+    With `dropped`, under that name also how many points of each cloud are copies of an earlier one, left out of the
     local estimators. Raises ValueError for an unknown estimator, naming the nearest.
     """
     chosen = {name: named(ESTIMATORS, name, "estimator") for name in estimators}
@@ -137,8 +137,8 @@ def dimension_profile(
     """Columns layer, depth, seed, estimator, value, dropped: one row per layer, seed and estimator.
 
     `layers` are name -> activations (seed, point, unit), or (point, unit) for one seed; any number of units each.
-    `dropped` counts the points that coincide with another and were left out of the local estimators. One neighbour
-    search a layer.
+    `dropped` counts the points that are copies of an earlier one and were left out of the local estimators. One
+    neighbour search a layer.
     """
     import pandas as pd
 

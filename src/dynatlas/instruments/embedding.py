@@ -8,6 +8,10 @@ import torch
 from torch import Tensor
 
 from dynatlas.instruments.neighbours import checked_clouds
+from dynatlas.instruments.scale import power_of_two, scaled, varies
+
+SINGLE = 1e6
+"""Beyond this size, or below its inverse, t-SNE's distances (squared, in float32) would over- or underflow."""
 
 
 @dataclass(frozen=True)
@@ -32,18 +36,16 @@ def principal_components(points: Tensor, components: int = 2) -> Embedding:
     """The leading principal components of each cloud (..., point, coordinate), float64 (Pearson 1901).
 
     Raises ValueError for more components than points - 1 or coordinates, values that are not finite, and clouds whose
-    points all coincide.
+    points all coincide, up to rounding.
     """
-    points = checked_clouds(points)
+    points = _spread_clouds(points)
     most = min(points.shape[-2] - 1, points.shape[-1])
     if not 1 <= components <= most:
         raise ValueError(f"components = {components}: wanted is 1 to {most}")
     centre = points.mean(dim=-2)
     centred = points - centre.unsqueeze(-2)
     _, size, axes = torch.linalg.svd(centred, full_matrices=False)
-    variance = size.square()
-    if not bool((variance.sum(dim=-1) > 0).all()):
-        raise ValueError("all points of a cloud coincide: it has no principal components")
+    variance = scaled(size, dim=-1)[0].square()
     chosen = axes[..., :components, :].mT
     largest = chosen.abs().argmax(dim=-2, keepdim=True)
     chosen = chosen * chosen.gather(-2, largest).sign()
@@ -55,14 +57,33 @@ def t_sne(points: Tensor, *, perplexity: float = 30.0, seed: int = 0) -> Tensor:
     """Each cloud (..., point, coordinate) in the plane, (..., point, 2): neighbours stay neighbours, distances do not.
 
     scikit-learn's t-SNE (van der Maaten and Hinton 2008), from the first two principal components. Its bits are those
-    of the number of OpenMP threads. Raises ValueError unless 1 <= perplexity < points.
+    of the number of OpenMP threads. Raises ValueError unless 1 <= perplexity < distinct points, for fewer than two
+    coordinates, values that are not finite, and clouds whose points all coincide.
     """
     from sklearn.manifold import TSNE
 
-    clouds = checked_clouds(points).flatten(0, -3) if points.dim() > 2 else checked_clouds(points)[None]
-    count = points.shape[-2]
+    points = _spread_clouds(points)
+    if points.shape[-1] < 2:
+        raise ValueError("points have 1 coordinate: t-SNE starts from two principal components")
+    clouds = [_for_single(cloud) for cloud in points.reshape(-1, *points.shape[-2:])]
+    count = min(len(cloud.unique(dim=0)) for cloud in clouds)
     if not 1 <= perplexity < count:
-        raise ValueError(f"perplexity = {perplexity}: wanted is 1 to {count - 1}, for {count} points")
+        raise ValueError(f"perplexity = {perplexity}: wanted is 1 to {count - 1}, for {count} points that differ")
     method = TSNE(perplexity=perplexity, init="pca", learning_rate="auto", random_state=seed)
     planes = [torch.from_numpy(method.fit_transform(cloud.cpu().numpy())).double() for cloud in clouds]
     return torch.stack(planes).view(*points.shape[:-1], 2)
+
+
+def _spread_clouds(points: Tensor) -> Tensor:
+    """`checked_clouds` of which each has a spread; ValueError otherwise. Nothing else may reach a library."""
+    points = checked_clouds(points)
+    if not bool(varies(points, dim=-2).any(dim=-1).all()):
+        raise ValueError("all points of a cloud coincide: it has no principal components")
+    return points
+
+
+def _for_single(cloud: Tensor) -> Tensor:
+    """A cloud (point, coordinate) whose squared distances float32 can hold; the same where it can already."""
+    away = cloud - cloud.mean(dim=-2, keepdim=True)
+    size = power_of_two(away, dim=(-2, -1))
+    return cloud if 1 / SINGLE < size < SINGLE else away / size

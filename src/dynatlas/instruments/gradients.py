@@ -1,6 +1,7 @@
 """How gradients grow or vanish on their way back through time, and how far Jacobians stretch.
 
-Jacobians are J_t = d s_t / d s_{t-1}, (T, ..., d, d) with row = output; norms are those of error vectors.
+Jacobians are J_t = d s_t / d s_{t-1}, (T, ..., d, d) with row = output, of any real type; norms are those of error
+vectors. Results are float64. What holds NaN or infinity has NaN, alone.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from dynatlas.instruments.given import real, whole, widened
+from dynatlas.instruments.scale import norm, scaled
 from dynatlas.reductions import sum_over_first
 
 
@@ -21,20 +24,23 @@ def log_gradient_norms(
 
     `vector` v is (..., d); default a random Gaussian one from `generator` (of a fixed seed if there is none), the same
     for all leading axes. The vector is renormalised at each step, so that nothing over- or underflows; -inf once it
-    is 0.
+    is 0. Raises ValueError for a v that is 0.
     """
-    *lead, d, _ = jacobians.shape[1:]
+    *lead, d, _ = _jacobians(jacobians).shape[1:]
     if vector is None:
         generator = generator or torch.Generator().manual_seed(0)
         vector = torch.randn(d, generator=generator, dtype=torch.float64, device=generator.device)
-    v = vector.to(jacobians).expand(*lead, d)
+    v = vector.to(jacobians.device, torch.float64).expand(*lead, d)
+    if bool((v == 0).all(dim=-1).any()):
+        raise ValueError("vector: its norm is 0, nothing can grow")
+    v = scaled(v, dim=-1)[0]
     v = v / v.norm(dim=-1, keepdim=True)
     grown = [v.new_zeros(lead)]
     for jacobian in jacobians.flip(0):
-        v = (v[..., None, :] @ jacobian)[..., 0, :]
-        norm = v.norm(dim=-1)
-        grown.append(norm.log())
-        v = v / torch.where(norm == 0, 1.0, norm)[..., None]
+        v = (v[..., None, :] @ jacobian.to(torch.float64))[..., 0, :]
+        size = norm(v)
+        grown.append(size.log())
+        v = v / torch.where(size == 0, 1.0, size)[..., None]
     return torch.stack(grown).cumsum(dim=0)
 
 
@@ -51,10 +57,12 @@ def gradient_growth_rate(
     over long spans it is the leading Lyapunov exponent (arXiv 2006.14123). -inf where the gradient dies. ValueError
     where no step remains.
     """
-    if len(jacobians) - skip < 1 or skip < 0:
+    skip = whole(skip, "skip", least=0)
+    if len(jacobians) - skip < 1:
         raise ValueError(f"skip = {skip}: of {len(jacobians)} steps, at least one must remain")
     norms = log_gradient_norms(jacobians, vector=vector, generator=generator)[skip:]
-    return _slope(torch.arange(len(norms)).to(norms), norms)
+    slope = _slope(torch.arange(len(norms)).to(norms), norms, ~torch.isneginf(norms))
+    return torch.where(torch.isneginf(norms[-1]), -torch.inf, slope)
 
 
 def gradient_norms(loss: Callable[[Tensor], Tensor], states: Tensor, *, dim: int = -1) -> Tensor:
@@ -62,23 +70,35 @@ def gradient_norms(loss: Callable[[Tensor], Tensor], states: Tensor, *, dim: int
 
     `loss` maps the states, any shape with units along `dim`, to a scalar or to any tensor, which is summed. Where the
     states come from one another (a rollout), pass perturbations: `lambda shift: loss(rollout(..., shift))` at zeros.
+    The loss is given states of half precision in float32, whole numbers in float64. Raises ValueError for a loss that
+    does not hang on the states.
     """
-    leaf = states.detach().requires_grad_()
+    leaf = widened(states, "states").detach().requires_grad_()
     with torch.enable_grad():
-        (gradient,) = torch.autograd.grad(loss(leaf).sum(), leaf)
-    return gradient.norm(dim=dim)
+        total = loss(leaf).sum()
+        found = torch.autograd.grad(total, leaf, allow_unused=True) if total.requires_grad else (None,)
+    if found[0] is None:
+        raise ValueError("the loss does not hang on the states: were they detached, or left out?")
+    return norm(found[0].to(torch.float64), dim=dim)
 
 
 def propagation_exponent(norms: Tensor, *, skip: int = 0) -> Tensor:
     """Power with which norms (T, ...) change along time, ||.|| ~ t^a -> (...): slope of log norm on log t, t = 1 ... T.
 
     Polynomial where attention carries the gradient, exponential (a runs away with T) where recurrence alone does. The
-    first `skip` steps are left out.
+    first `skip` steps are left out, and those whose norm is 0. Raises ValueError for negative norms, and where fewer
+    than two are left.
     """
-    if len(norms) - skip < 2 or skip < 0:
+    skip = whole(skip, "skip", least=0)
+    norms = real(norms, "norms")
+    if len(norms) - skip < 2:
         raise ValueError(f"skip = {skip}: of {len(norms)} steps, at least two must remain")
-    t = torch.arange(1, len(norms) + 1).to(norms)
-    return _slope(t.log()[skip:], norms.log()[skip:])
+    if bool((norms < 0).any()):
+        raise ValueError(f"norms must be >= 0, one is {float(norms.min())}")
+    t, norms = torch.arange(1, len(norms) + 1).to(norms)[skip:], norms[skip:]
+    if bool(((norms != 0).sum(dim=0) < 2).any()):
+        raise ValueError(f"of {len(norms)} norms fewer than two are not 0: there is no power")
+    return _slope(t.log(), norms.log(), norms != 0)
 
 
 def jacobian_norms(jacobians: Tensor, *, order: float = 2) -> Tensor:
@@ -88,14 +108,23 @@ def jacobian_norms(jacobians: Tensor, *, order: float = 2) -> Tensor:
     """
     if order not in (2, math.inf):
         raise ValueError(f"order = {order}: wanted is 2 or inf")
+    jacobians = real(jacobians, "jacobians")
     finite = jacobians.isfinite().all(dim=(-2, -1))
     usable = torch.where(finite[..., None, None], jacobians, 0.0)  # LAPACK would give up on the whole batch
-    return torch.where(finite, torch.linalg.matrix_norm(usable, ord=order), torch.nan)
+    usable, size = scaled(usable, dim=(-2, -1))
+    return torch.where(finite, torch.linalg.matrix_norm(usable, ord=order) * size[..., 0, 0], torch.nan)
 
 
-def _slope(x: Tensor, y: Tensor) -> Tensor:
-    """Least-squares slope of y (T, ...) on x (T,); -inf where y ends there."""
-    centred = x - x.mean()
-    weights = centred.view(-1, *(1,) * (y.dim() - 1)) / centred.square().sum()
-    slope = sum_over_first(weights * torch.where(torch.isneginf(y), 0.0, y))
-    return torch.where(torch.isneginf(y[-1]), -torch.inf, slope)
+def _jacobians(jacobians: Tensor) -> Tensor:
+    """Jacobians (T, ..., d, d), unless they have another shape."""
+    if jacobians.dim() < 3 or jacobians.shape[-1] != jacobians.shape[-2]:
+        raise ValueError(f"jacobians must be (T, ..., d, d), not {tuple(jacobians.shape)}")
+    return jacobians
+
+
+def _slope(x: Tensor, y: Tensor, counted: Tensor) -> Tensor:
+    """Least-squares slope of y (T, ...) on x (T,), over the steps that are `counted` (T, ...)."""
+    x = x.view(-1, *[1] * (y.dim() - 1))
+    mean = sum_over_first(torch.where(counted, x, 0.0)) / counted.sum(dim=0)
+    centred = torch.where(counted, x - mean, 0.0)
+    return sum_over_first(centred * torch.where(counted, y, 0.0)) / sum_over_first(centred.square())

@@ -7,8 +7,6 @@ from torch import Tensor
 
 from dynatlas.instruments.neighbours import checked_clouds
 
-SAME = 1e-15
-"""Points of one recording within this distance count as equal where the joint neighbours coincide."""
 BUDGET = 2**22
 """Distances held at once."""
 
@@ -21,9 +19,10 @@ def mixed_ksg(x: Tensor, y: Tensor, *, k: int = 5) -> Tensor:
 
         I = mean over i of psi(k_i) + ln N - psi(n_x) - psi(n_y).
 
-    n_x, n_y count the samples (i included) strictly nearer than rho_i in x, in y, and k_i = k; where rho_i = 0, k_i
-    counts the samples that coincide with i and n_x, n_y those within 1e-15. Strictly means `<`: the published code
-    subtracts 1e-15 from the radius, which on large data changes nothing and lets the k-th neighbour in.
+    n_x, n_y count the samples (i included) strictly nearer than rho_i in x, in y, and k_i = k; where rho_i = 0, all
+    three count the samples that coincide with i. Strictly means `<`: the published code subtracts 1e-15 from the
+    radius, which on large data changes nothing and lets the k-th neighbour in, and counts as coinciding what lies
+    within 1e-15, which on small data is everything.
     Estimates can be negative. Time grows with N^2. Raises ValueError for k outside 1 ... N - 1, recordings of unequal
     length and values that are not finite.
     """
@@ -46,7 +45,7 @@ def _one(x: Tensor, y: Tensor, k: int) -> Tensor:
         rho = joint.topk(k + 1, dim=1, largest=False).values[:, -1:]  # the sample itself is the nearest, at 0
         coincide = rho == 0
         counted = torch.where(coincide[:, 0], (joint == 0).sum(dim=1), k)
-        n_x, n_y = (torch.where(coincide, far <= SAME, far < rho).sum(dim=1) for far in (far_x, far_y))
+        n_x, n_y = (torch.where(coincide, far == 0, far < rho).sum(dim=1) for far in (far_x, far_y))
         psi, psi_x, psi_y = (torch.digamma(count.to(x.dtype)) for count in (counted, n_x, n_y))
         terms.append(psi - psi_x - psi_y)
     found: Tensor = torch.cat(terms).mean() + torch.log(torch.tensor(float(n), dtype=x.dtype, device=x.device))

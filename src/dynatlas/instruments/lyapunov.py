@@ -17,6 +17,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from dynatlas.instruments.given import real, whole
 from dynatlas.instruments.lyapunov_cells import Orbits
 from dynatlas.instruments.lyapunov_frame import LONGEST_BLOCK, Dense, Frame, Tangents
 from dynatlas.instruments.threads import over_threads
@@ -37,7 +38,12 @@ class LyapunovResult:
     """Lyapunov exponents in nats per step, of every network on every sequence."""
 
     exponents: Tensor
-    """(network, sequence, k), in the order of the frame's vectors: descending but for finite time. -inf: it died."""
+    """(network, sequence, k), in the order of the frame's vectors, which is that of `running` and `by_block`. -inf: it
+    died.
+
+    They descend as time grows; over finite time neighbours may stand the other way round, since each belongs to its
+    vector: `descending` has them in order of size.
+    """
     running: Tensor
     """(network, sequence, block, k): the estimate from the end of the burn-in up to `steps`."""
     steps: Tensor
@@ -46,6 +52,11 @@ class LyapunovResult:
     """(network, sequence, block, k): the growth rates within each stretch of time alone."""
     spread: Tensor
     """(network,): largest ratio of the factors that were split off together, of those that are not 0."""
+
+    @property
+    def descending(self) -> Tensor:
+        """(network, sequence, k): the exponents of each sequence, the largest first; NaN before all."""
+        return self.exponents.sort(dim=-1, descending=True).values
 
     @property
     def mean(self) -> Tensor:
@@ -101,7 +112,7 @@ def lyapunov_spectrum(
     published LSTM spectra do), `order="reversed"` multiplies the transposed Jacobians (module docstring).
 
     A network whose states or Jacobians are not finite has exponents NaN. Raises ValueError for shapes and settings
-    that do not fit.
+    that do not fit, and for a `dtype` other than float32 and float64, in which all is computed.
     """
     orbits = Orbits.of(cell, params, inputs, state0=state0, steps=steps, state=state, dtype=dtype)
     run = _Run.of(orbits.steps, orbits.kept, k=k, burn_in=burn_in, qr_every=qr_every, order=order)
@@ -150,7 +161,8 @@ def lyapunov_from_jacobians(
 ) -> LyapunovResult:
     """`lyapunov_spectrum` from Jacobians (T, d, d), (T, sequence, d, d) or (T, network, sequence, d, d), row = output.
 
-    The other arguments as there; one network or one sequence where the axis is not given.
+    The other arguments as there; one network or one sequence where the axis is not given. Jacobians may be of any real
+    type, results are float64.
     """
     if jacobians.dim() not in (3, 4, 5) or jacobians.shape[-1] != jacobians.shape[-2]:
         raise ValueError(f"jacobians must be (T, network, sequence, d, d), not {tuple(jacobians.shape)}")
@@ -158,13 +170,13 @@ def lyapunov_from_jacobians(
         jacobians = jacobians[:, None]
     jacobians = jacobians.detach()
     run = _Run.of(len(jacobians), jacobians.shape[-1], k=k, burn_in=burn_in, qr_every=qr_every, order=order)
-    frames = run.frames(q0, jacobians[0, ..., 0], generator)
+    frames = run.frames(q0, real(jacobians[:1], "jacobians")[0, ..., 0], generator)
 
     def measure(group: slice) -> tuple[Tensor, Tensor]:
         parts = iter(jacobians[:, group].flatten(1, 2).split(1))
 
         def tangents(count: int) -> Dense:
-            return Dense(torch.cat([next(parts) for _ in range(count)]), run.reverse)
+            return Dense(torch.cat([next(parts) for _ in range(count)]).to(torch.float64), run.reverse)
 
         return run.measure(tangents, frames[group].flatten(0, 1))
 
@@ -185,12 +197,14 @@ class _Run:
 
     @classmethod
     def of(cls, total: int, d: int, *, k: int | None, burn_in: int, qr_every: Any, order: str) -> _Run:
-        k = d if k is None else k
+        k, burn_in = whole(d if k is None else k, "k"), whole(burn_in, "burn_in")
         if not 1 <= k <= d:
             raise ValueError(f"k = {k}: there are 1 to {d} exponents")
         if not 0 <= burn_in < total:
             raise ValueError(f"burn_in = {burn_in}: of {total} steps, at least one must be counted")
-        if qr_every != "auto" and not (isinstance(qr_every, int) and qr_every >= 1):
+        if not isinstance(qr_every, str):
+            qr_every = whole(qr_every, "qr_every")
+        if qr_every != "auto" and (isinstance(qr_every, str) or qr_every < 1):
             raise ValueError(f"qr_every = {qr_every!r}: wanted is a number >= 1, or 'auto'")
         if order not in ("forward", "reversed"):
             raise ValueError(f"order = {order!r}: wanted is 'forward' or 'reversed'")

@@ -22,6 +22,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from dynatlas.instruments.given import whole
 from dynatlas.instruments.lyapunov_frame import Dense, Tangents
 
 Step = Callable[[Any, Any, Tensor], Tensor]
@@ -61,6 +62,9 @@ class Orbits:
         dtype: torch.dtype,
     ) -> Orbits:
         """All networks on all sequences, from the arguments of `lyapunov_spectrum`; ValueError if they do not fit."""
+        if dtype not in (torch.float32, torch.float64):
+            raise ValueError(f"dtype = {dtype}: exponents are computed in float32 or float64")
+        steps = None if steps is None else whole(steps, "steps")
         params = {name: tensor.detach().to(dtype) for name, tensor in (params or {}).items()}
         members = next(iter(params.values())).shape[0] if params else _members_without_params(inputs, state0)
         start = _first_state(cell, params, inputs, state0, members).detach().to(dtype)

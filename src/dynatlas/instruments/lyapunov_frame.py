@@ -56,7 +56,8 @@ class Frame:
     """Tangent vectors of many trajectories, and how much they have grown since they were last read.
 
     `block`: how many Jacobians are multiplied before a triangular factor is split off; "auto" begins with one and
-    doubles as long as the factors stay close. A block whose factors do not is done again in halves: all its rows are.
+    doubles as long as the factors stay close. A block whose factors do not, or are 0 or so small that products may have
+    underflowed, is done again in halves: all its rows are.
     """
 
     basis: Tensor
@@ -86,8 +87,9 @@ class Frame:
 
     def _carry(self, tangents: Tangents, start: int, stop: int) -> None:
         basis, factors, spread, exact = eliminate(tangents.carry(self.basis, start, stop))
-        widest = float(spread.max())
-        if stop - start > 1 and not (exact and widest <= SPREAD_LIMIT):
+        widest, smallest = float(spread.max()), float(factors.min())
+        whole = smallest >= torch.finfo(factors.dtype).tiny ** 0.5
+        if stop - start > 1 and not (exact and whole and widest <= SPREAD_LIMIT):
             middle = (start + stop) // 2
             self._carry(tangents, start, middle)
             self._carry(tangents, middle, stop)
@@ -95,7 +97,7 @@ class Frame:
             return
         self.basis, self.growth = basis, self.growth + factors.log()
         self.spread = torch.maximum(self.spread, spread)
-        if self.block == "auto" and stop - start == self.span and widest < SPREAD_LIMIT**0.4:
+        if self.block == "auto" and stop - start == self.span and widest < SPREAD_LIMIT**0.4 and smallest > 0:
             self.span = min(2 * self.span, LONGEST_BLOCK)
 
 

@@ -1,4 +1,7 @@
-"""What is read off a Lyapunov spectrum: one number each, from exponents (..., k)."""
+"""What is read off a Lyapunov spectrum: one number each, float64, from exponents (..., k) in any order.
+
+NaN stays NaN.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from dynatlas.instruments.given import real, whole
 from dynatlas.reductions import mean_over_first
 
 if TYPE_CHECKING:
@@ -42,16 +46,16 @@ def mean_exponent(jacobians: Tensor) -> Tensor:
 
     The sum rule, sum_i lambda_i = mean_t log|det J_t|, holds exactly at every T: no triangular factor is needed.
     """
-    return mean_over_first(torch.linalg.slogdet(jacobians).logabsdet) / jacobians.shape[-1]
+    return mean_over_first(torch.linalg.slogdet(real(jacobians, "jacobians")).logabsdet) / jacobians.shape[-1]
 
 
 def kaplan_yorke(exponents: Tensor) -> Tensor:
-    """Kaplan-Yorke dimension (Kaplan and Yorke 1979) of sorted or unsorted exponents (..., k) -> (...).
+    """Kaplan-Yorke dimension (Kaplan and Yorke 1979) of exponents (..., k) -> (...).
 
     j + (lambda_1 + ... + lambda_j) / |lambda_{j+1}| with the largest j whose sum is not negative; 0 if lambda_1 < 0.
-    Where no sum is negative the dimension is at least k, and k is returned: ask for more exponents. NaN stays NaN.
+    Where no sum is negative the dimension is at least k, and k is returned: ask for more exponents.
     """
-    descending = exponents.sort(dim=-1, descending=True).values
+    descending = _descending(exponents)
     sums = descending.cumsum(dim=-1)
     count = (sums >= 0).sum(dim=-1, keepdim=True)
     k = exponents.shape[-1]
@@ -59,24 +63,34 @@ def kaplan_yorke(exponents: Tensor) -> Tensor:
     total = sums.gather(-1, (count - 1).clamp_min(0))
     following = descending.gather(-1, count.clamp_max(k - 1))
     found = (count + torch.where(within, total / following.abs(), 0.0)).squeeze(-1)
-    return torch.where(exponents.isnan().any(dim=-1), torch.nan, found)
+    return torch.where(descending.isnan().any(dim=-1), torch.nan, found)
 
 
 def spectrum_slope(exponents: Tensor, first: int, last: int) -> Tensor:
-    """(lambda_last - lambda_first) / (last - first) of descending exponents (..., k), indices from 0 -> (...)."""
+    """(lambda_last - lambda_first) / (last - first) of exponents (..., k), the largest has index 0 -> (...)."""
+    first, last = whole(first, "first"), whole(last, "last")
     if not 0 <= first < last < exponents.shape[-1]:
         raise ValueError(f"indices {first}, {last}: wanted is 0 <= first < last < {exponents.shape[-1]}")
-    return (exponents[..., last] - exponents[..., first]) / (last - first)
+    descending = _descending(exponents)
+    slope = (descending[..., last] - descending[..., first]) / (last - first)
+    return torch.where(descending.isnan().any(dim=-1), torch.nan, slope)
 
 
 def leading_half_mean(exponents: Tensor) -> Tensor:
-    """Mean of the larger half (rounded up) of descending exponents (..., k) -> (...).
+    """Mean of the larger half (rounded up) of the exponents (..., k) -> (...).
 
     The mean of all is dominated by the few most negative ones; this one is not.
     """
-    return exponents[..., : (exponents.shape[-1] + 1) // 2].mean(dim=-1)
+    return _descending(exponents)[..., : (exponents.shape[-1] + 1) // 2].mean(dim=-1)
 
 
 def fraction_above(exponents: Tensor, threshold: float = -0.3) -> Tensor:
     """Share of the exponents (..., k) above the threshold (nats per step) -> (...)."""
-    return (exponents > threshold).to(exponents.dtype).mean(dim=-1)
+    exponents = real(exponents, "exponents")
+    share = (exponents > threshold).to(torch.float64).mean(dim=-1)
+    return torch.where(exponents.isnan().any(dim=-1), torch.nan, share)
+
+
+def _descending(exponents: Tensor) -> Tensor:
+    """The largest first; NaN before all."""
+    return real(exponents, "exponents").sort(dim=-1, descending=True).values

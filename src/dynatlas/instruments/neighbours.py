@@ -1,4 +1,8 @@
-"""The neighbour search that all local dimension estimators share: exact, in float64, batched over clouds of points."""
+"""The neighbour search that all local dimension estimators share: exact, in float64, batched over clouds of points.
+
+Copies of a point count once. They are no neighbours of it, at distance 0, and no further neighbours of others: a cloud
+of which points are repeated has the neighbours of the cloud in which they are not.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dynatlas.instruments.given import real
+from dynatlas.instruments.scale import scaled
+
 SPARE = 8
 """Candidates kept beyond k, so that rounding in the fast search seldom sends a point to the slow one."""
 BUDGET = 2**22
@@ -16,12 +23,12 @@ BUDGET = 2**22
 
 @dataclass(frozen=True)
 class Neighbours:
-    """The k nearest neighbours of every point, nearest first, the point itself excluded."""
+    """The k nearest neighbours of every point, nearest first, the point itself and copies of it excluded."""
 
     distances: Tensor
-    """(..., point, k), Euclidean, float64; 0 for duplicates."""
+    """(..., point, k), Euclidean, float64, > 0; of points that coincide the first has them, the others have 0."""
     indices: Tensor
-    """(..., point, k), into the same cloud; equal distances in order of the index."""
+    """(..., point, k), into the same cloud; equal distances in order of the index; of a copy, where it is first."""
 
 
 def nearest_neighbours(points: Tensor, k: int, *, budget: int = BUDGET) -> Neighbours:
@@ -29,21 +36,26 @@ def nearest_neighbours(points: Tensor, k: int, *, budget: int = BUDGET) -> Neigh
 
     Candidates come from one matrix product; the kept distances are recomputed from the differences of coordinates, as
     the product loses small ones. A point whose candidates rounding could have spoiled is searched again directly, so
-    the result is that of a direct search, whatever `budget`.
-    Raises ValueError for values that are not finite and for clouds of fewer than k + 1 points.
+    the result is that of a direct search, whatever `budget`. Clouds with copies are searched again without them.
+    Raises ValueError for values that are not finite, for clouds of fewer than k + 1 distinct points, and for distances
+    below 1e-150 of the largest coordinate.
     """
     points = checked_clouds(points)
     n, p = points.shape[-2:]
+    if n == 1:
+        raise ValueError("a cloud of one point has no neighbours")
     if not 1 <= k < n:
         raise ValueError(f"k = {k}: clouds of {n} points have 1 to {n - 1} neighbours each")
-    clouds = points.reshape(-1, n, p)
+    clouds, size = scaled(points.reshape(-1, n, p), dim=(-2, -1))
     per_row = n + min(n - 1, k + SPARE) * p
     rows = max(1, min(n, budget // per_row))
     together = max(1, budget // (n * per_row))
     found = [_search_block(block, k, rows=rows) for block in clouds.split(together)]
+    distances, indices = (torch.cat(parts) for parts in zip(*found, strict=True))
+    for cloud in (distances[..., 0] == 0).any(dim=-1).nonzero()[:, 0].tolist():
+        distances[cloud], indices[cloud] = _among_distinct(clouds[cloud], k, rows, _name(cloud, points.shape[:-2]))
     shape = (*points.shape[:-1], k)
-    distances, indices = (torch.cat(parts).view(shape) for parts in zip(*found, strict=True))
-    return Neighbours(distances, indices)
+    return Neighbours((distances * size).view(shape), indices.view(shape))
 
 
 def knn_distances(points: Tensor, k: int) -> Tensor:
@@ -51,17 +63,41 @@ def knn_distances(points: Tensor, k: int) -> Tensor:
     return nearest_neighbours(points, k).distances
 
 
-def checked_clouds(points: Tensor) -> Tensor:
+def checked_clouds(points: Tensor, what: str = "points") -> Tensor:
     """`points` (..., point, coordinate) in float64; ValueError names the first value that is not finite."""
+    points = real(points, what).detach()
     if points.ndim < 2:
-        raise ValueError(f"points have shape {tuple(points.shape)}; wanted is (..., point, coordinate)")
-    points = points.detach().to(torch.float64)
+        raise ValueError(f"{what} have shape {tuple(points.shape)}; wanted is (..., point, coordinate)")
     finite = torch.isfinite(points).all(dim=-1)
     if not finite.all():
         *cloud, row = (~finite).nonzero()[0].tolist()
         where = f"cloud {cloud}, " if cloud else ""
-        raise ValueError(f"points hold NaN or infinity in {int((~finite).sum())} rows, the first in {where}row {row}")
+        raise ValueError(f"{what} hold NaN or infinity in {int((~finite).sum())} rows, the first in {where}row {row}")
     return points
+
+
+def _among_distinct(cloud: Tensor, k: int, rows: int, name: str) -> tuple[Tensor, Tensor]:
+    """Distances and indices (point, k) where points (point, coordinate) coincide; `name` begins what is complained."""
+    n = len(cloud)
+    _, group = (cloud + 0.0).unique(dim=0, return_inverse=True)  # -0 and 0 are one place
+    first = group.new_full((int(group.max()) + 1,), n)
+    first = first.scatter_reduce(0, group, torch.arange(n, device=cloud.device), "amin")
+    kept = first.sort().values
+    if len(kept) <= k:
+        raise ValueError(f"{name}fewer than {k + 1} distinct points ({len(kept)}; the others coincide with them)")
+    near, own = (part[0] for part in _search_block(cloud[kept][None], k, rows=min(rows, len(kept))))
+    if bool((near == 0).any()):
+        raise ValueError(
+            f"{name}points differ by less than 1e-150 of the largest coordinate: they cannot be told apart"
+        )
+    distances, indices = cloud.new_zeros(n, k), first[group][:, None].repeat(1, k)
+    distances[kept], indices[kept] = near, kept[own]
+    return distances, indices
+
+
+def _name(cloud: int, leading: torch.Size) -> str:
+    """`cloud [i, j]: ` for a number among all clouds; nothing for one without leading axes."""
+    return f"cloud {[int(i) for i in np.unravel_index(cloud, leading)]}: " if leading else ""
 
 
 def _search_block(points: Tensor, k: int, *, rows: int) -> tuple[Tensor, Tensor]:

@@ -3,11 +3,11 @@
 The nine families of Marton et al. 2021 (arXiv 2105.14108; the abstract's "broad range of perturbations", definitions
 ours). A network is a dictionary of tensors with the members of an ensemble as leading axis; `w_rec` (member, n, n)
 has the source unit as row, a synapse that is exactly 0 does not exist. Nothing is changed in place: what a family
-does to the weights comes back as a new dictionary, what it does to an evaluation as `Overrides`. To perturb one
-network of your own, give its tensors a leading axis of length 1 and name what is concerned in `weights`: for noise and
-silenced connections any weights (member, ...), kernels of convolutions among them. Units of layers are silenced by
-masks drawn by `random_lesions`: `without_units` writes them into weights whose rows are units, and
-`ensemble.modules.ModuleEnsemble` takes them as `masks` of a module's parts.
+does to the weights comes back as a new dictionary, of the same types (half precision is computed in float32), what it
+does to an evaluation as `Overrides`. To perturb one network of your own, give its tensors a leading axis of length 1
+and name what is concerned in `weights`: for noise and silenced connections any weights (member, ...), kernels of
+convolutions among them. Units of layers are silenced by masks drawn by `random_lesions`: `without_units` writes them
+into weights whose rows are units, and `ensemble.modules.ModuleEnsemble` takes them as `masks` of a module's parts.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor
 
+from dynatlas.instruments.given import narrowed, unit_mask, whole, widened
+from dynatlas.instruments.scale import scaled
 from dynatlas.names import named
 
 Params = dict[str, Tensor]
@@ -80,14 +82,19 @@ def perturb(
     Members are seed-major: with S generators and E members, each generator draws for E / S members in a row, so that
     one more seed leaves the others' draws. `weights` names the weights concerned, (member, ...); where units are
     silenced, the recurrent matrix (member, n, n) that says how many there are. `part` is which of the family's `parts`
-    is lesioned. The tensors that come back are all new. Raises ValueError for an unknown family or part, and weights
-    whose shape has no such meaning; KeyError for weights that are not there.
+    is lesioned. The tensors that come back are all new. Raises ValueError for an unknown family or part, weights whose
+    shape has no such meaning or that are not finite, and a magnitude that is negative or not finite, or above 1 where
+    it is a fraction; KeyError for weights that are not there.
     """
     chosen = family_named(family)
+    _check_magnitude(magnitude, chosen)
     for name in weights:
         if name not in params:
             raise KeyError(f"no weights {name!r} in this network; there are: {', '.join(sorted(params))}")
         _check_shape(chosen, name, params[name])
+        if not (params[name].numel() and bool(params[name].isfinite().all())):
+            raise ValueError(f"weights {name!r} {tuple(params[name].shape)} hold nothing, or NaN or infinity")
+    part = whole(part, "part")
     if not 0 <= part < chosen.parts:
         raise ValueError(f"part = {part}: family {family!r} has parts 0 to {chosen.parts - 1}")
     changed, overrides = chosen.apply(dict(params), magnitude, Draw(generators, weights, part))
@@ -110,21 +117,38 @@ def family_named(name: str) -> Family:
     return named(FAMILIES, name, "perturbation")
 
 
-def silence(units: Tensor | Sequence[int], *, of: int) -> Tensor:
-    """Mask (of,) that clamps the given units to 0."""
-    mask = torch.ones(of)
-    mask[torch.as_tensor(units, dtype=torch.long)] = 0
+def silence(units: Tensor | Sequence[int] | Sequence[bool], *, of: int) -> Tensor:
+    """Mask (of,) that clamps the given units to 0: their numbers, or booleans (of,) that are true for them.
+
+    Raises ValueError for numbers outside 0 ... of - 1, fractions, and booleans that are not one for each unit.
+    """
+    given = torch.as_tensor(units)
+    mask = torch.ones(whole(of, "of", least=1))
+    if given.dtype == torch.bool:
+        return mask.masked_fill(unit_mask(given.cpu(), len(mask)), 0)
+    if given.numel() and (given.is_floating_point() or given.is_complex()):
+        raise ValueError(f"units must be whole numbers or booleans, not {given.dtype}")
+    given = given.long()
+    outside = given[(given < 0) | (given >= len(mask))]
+    if len(outside):
+        raise ValueError(f"unit {int(outside[0])}: there are units 0 to {len(mask) - 1}")
+    mask[given.cpu()] = 0
     return mask
 
 
 def contiguous_lesions(units: int, parts: int = 4) -> Tensor:
     """Masks (part, unit): each silences one of `parts` contiguous stretches of (nearly) equal length."""
+    parts = whole(parts, "parts", least=1)
     bounds = [round(units * i / parts) for i in range(parts + 1)]
     return torch.stack([silence(range(bounds[i], bounds[i + 1]), of=units) for i in range(parts)])
 
 
 def random_lesions(units: int, fraction: Magnitude, *, generators: Sequence[Generator], copies: int = 1) -> Tensor:
-    """Masks (seed * copies, unit): each silences round(fraction * units) units, drawn without replacement."""
+    """Masks (seed * copies, unit): each silences round(fraction * units) units, drawn without replacement.
+
+    Raises ValueError for a fraction outside 0 ... 1.
+    """
+    _check_range(fraction, "fraction", most=1.0)
     scores = _draw_for((len(generators) * copies, units), generators, _uniform)
     count = torch.as_tensor(fraction, dtype=torch.float64, device=scores.device).mul(units).round()
     return (_ranks(scores) >= _per_member(count, scores)).to(torch.float32)
@@ -133,19 +157,23 @@ def random_lesions(units: int, fraction: Magnitude, *, generators: Sequence[Gene
 def without_units(params: Mapping[str, Tensor], mask: Tensor, *, sources: Sequence[str] = ("w_rec", "w_out")) -> Params:
     """The network with silenced units written into its weights: their outgoing synapses (rows of `sources`) are 0.
 
-    Same outputs as clamping the units by `mask` (unit,) or (member, unit), for models that know no mask.
+    Same outputs as clamping the units by `mask` (unit,) or (member, unit), 1 or true where a unit stays, for models
+    that know no mask. Raises ValueError for a mask of another shape, or of other numbers than 0 and 1.
     """
-    cut = {name: params[name] * mask.to(params[name].dtype).unsqueeze(-1) for name in sources}
+    kept = {name: unit_mask(mask, params[name].shape[-2]).unsqueeze(-1) for name in sources}
+    cut = {name: torch.where(stays, params[name], 0) for name, stays in kept.items()}
     return {name: cut[name] if name in cut else tensor.clone() for name, tensor in params.items()}
 
 
 def lesion_matrix(evaluate: Callable[[Tensor | None], Tensor], masks: Tensor) -> Tensor:
     """Accuracy lost, (..., lesion, task): `evaluate(None)` minus `evaluate(mask)`, each (..., task), for every mask.
 
-    `masks` is (lesion, unit), such as `contiguous_lesions`.
+    `masks` is (lesion, unit), such as `contiguous_lesions`. In the type of what `evaluate` gives; float32 for half
+    precision, float64 for whole numbers.
     """
-    intact = evaluate(None)
-    return torch.stack([intact - evaluate(mask) for mask in masks], dim=-2)
+    unit_mask(masks, masks.shape[-1])
+    intact = widened(evaluate(None), "accuracies")
+    return torch.stack([intact - evaluate(mask).to(intact.dtype) for mask in masks], dim=-2)
 
 
 def _input_noise(params: Params, magnitude: Magnitude, draw: Draw) -> tuple[Params, Overrides]:
@@ -161,7 +189,10 @@ def _activity_noise(params: Params, magnitude: Magnitude, draw: Draw) -> tuple[P
 
 
 def _longer_delay(params: Params, magnitude: Magnitude, draw: Draw) -> tuple[Params, Overrides]:
-    return params, Overrides(gap=float(magnitude))
+    gap = torch.as_tensor(magnitude, dtype=torch.float64)
+    if gap.numel() != 1:
+        raise ValueError(f"longer-delay: magnitude has {gap.numel()} values: all members share one gap")
+    return params, Overrides(gap=float(gap))
 
 
 def _absolute_weight_noise(params: Params, magnitude: Magnitude, draw: Draw) -> tuple[Params, Overrides]:
@@ -237,12 +268,27 @@ FAMILIES: dict[str, Family] = {
 }
 
 
+def _check_magnitude(magnitude: Magnitude, family: Family) -> None:
+    most = 1.0 if family.magnitude.startswith("fraction") else None
+    _check_range(magnitude, f"{family.name}: magnitude ({family.magnitude})", most)
+
+
+def _check_range(value: Magnitude, what: str, most: float | None = None) -> None:
+    """ValueError for what is negative, above `most`, or not finite, naming the value."""
+    values = torch.as_tensor(value, dtype=torch.float64).flatten()
+    fine = values.isfinite() & (values >= 0) & (values <= (torch.inf if most is None else most))
+    if not bool(fine.all()):
+        wanted = "a finite number >= 0" if most is None else f"0 to {most:g}"
+        raise ValueError(f"{what} = {float(values[~fine][0])}: wanted is {wanted}")
+
+
 def _on_existing(params: Params, draw: Draw, size: Callable[[Tensor], Tensor]) -> Params:
     """Gaussian noise of standard deviation size(w) (member, 1, ...) on the synapses that exist."""
     noisy = {}
     for name in draw.weights:
-        w = params[name]
-        noisy[name] = w + size(w) * _draw_for(tuple(w.shape), draw.generators, _normal).to(w.dtype) * (w != 0)
+        w = widened(params[name], name)
+        drawn = _draw_for(tuple(w.shape), draw.generators, _normal).to(w.dtype)
+        noisy[name] = narrowed(w + size(w) * drawn * (w != 0), params[name])
     return {**params, **noisy}
 
 
@@ -250,7 +296,8 @@ def _rms_of_existing(w: Tensor) -> Tensor:
     """Root mean square of a member's non-zero entries, (member, 1, ...)."""
     own = tuple(range(1, w.ndim))
     existing = (w != 0).sum(dim=own, keepdim=True).clamp(min=1)
-    return (w.square().sum(dim=own, keepdim=True) / existing).sqrt()
+    w, power = scaled(w, dim=own)
+    return (w.square().sum(dim=own, keepdim=True) / existing).sqrt() * power
 
 
 def _without_connections(w: Tensor, fraction: Magnitude, draw: Draw) -> Tensor:
@@ -258,7 +305,8 @@ def _without_connections(w: Tensor, fraction: Magnitude, draw: Draw) -> Tensor:
     scores = _draw_for(tuple(w.shape), draw.generators, _uniform)
     ranks = _ranks(torch.where(w != 0, scores, 2.0).flatten(1)).view(w.shape)
     existing = (w != 0).sum(dim=tuple(range(1, w.ndim)), keepdim=True)
-    return w * (ranks >= (_per_member(fraction, w) * existing).round())
+    kept = ranks >= (_per_member(fraction, scores) * existing).round()
+    return narrowed(torch.where(kept, widened(w, "weights"), 0), w)
 
 
 def _ranks(scores: Tensor) -> Tensor:
@@ -268,7 +316,10 @@ def _ranks(scores: Tensor) -> Tensor:
 
 def _per_member(value: Magnitude, like: Tensor) -> Tensor:
     """A number or (member,) in a shape that broadcasts against (member, ...)."""
-    return torch.as_tensor(value, dtype=like.dtype, device=like.device).reshape(-1, *[1] * (like.ndim - 1))
+    given = torch.as_tensor(value, dtype=like.dtype, device=like.device).reshape(-1, *[1] * (like.ndim - 1))
+    if len(given) not in (1, len(like)):
+        raise ValueError(f"{len(given)} magnitudes for {len(like)} members: wanted is one, or one for each")
+    return given
 
 
 def _draw_for(

@@ -15,7 +15,9 @@ import torch
 from torch import Tensor
 
 from dynatlas.instruments.cross_neighbours import all_finite, cross_neighbours
+from dynatlas.instruments.given import whole_labels
 from dynatlas.instruments.neighbours import checked_clouds
+from dynatlas.instruments.scale import power_of_two, varies
 from dynatlas.optim.ridge import ridge_readout
 
 BLOCK = 2**19
@@ -43,12 +45,14 @@ def decodability(x: Tensor, z: Tensor, x_test: Tensor, z_test: Tensor, *, alpha:
 
     z (example, latent) or (..., example, latent). R^2 = 1 - squared error / squared deviation from the mean of the test
     examples; it can be negative. Raises ValueError as `fit_ridge` does, and for a latent variable that is constant in
-    the test examples.
+    the test examples, up to rounding.
     """
-    target = z_test.to(torch.float64)
-    spread = (target - target.mean(dim=-2, keepdim=True)).square().sum(dim=-2)
-    if not bool((spread > 0).all()):
+    z, target = (checked_clouds(part, "latent variables") for part in (z, z_test))
+    if not bool(varies(target, dim=-2).all()):
         raise ValueError("a latent variable is constant over the test examples: it has no R^2")
+    size = power_of_two(target, dim=-2)
+    z, target = z / size, target / size
+    spread = (target - target.mean(dim=-2, keepdim=True)).square().sum(dim=-2)
     found = []
     for states, own, new, wanted in _blocks(x, z, x_test, target):
         outputs = predict_ridge(fit_ridge(states, own, alpha=alpha), new)
@@ -77,31 +81,45 @@ def fit_ridge(x: Tensor, y: Tensor, *, alpha: float) -> tuple[Tensor, Tensor]:
     """
     if not alpha > 0:
         raise ValueError(f"alpha = {alpha}: wanted is a number > 0")
-    if y.shape[-2] != x.shape[-2]:
-        raise ValueError(f"{x.shape[-2]} examples, but targets {tuple(y.shape)} for {y.shape[-2]}")
-    x = _finite(x).to(torch.float64)
+    if y.dim() < 2 or y.shape[-2] != x.shape[-2]:
+        raise ValueError(f"{x.shape[-2]} examples, but targets {tuple(y.shape)}: wanted is (..., example, output)")
+    x, y = checked_clouds(x), checked_clouds(y, "targets")
     mean = x.mean(dim=-2, keepdim=True)
-    weights, constant = ridge_readout(x - mean, y.to(torch.float64), penalty=alpha / x.shape[-2])
-    return weights, constant - (mean @ weights).squeeze(-2)
+    centred = x - mean
+    size = power_of_two(centred, dim=(-2, -1)).clamp(min=1)  # small states vanish beside alpha, as they should
+    penalty = (alpha / x.shape[-2] / size / size)[..., 0, 0].clamp(min=torch.finfo(torch.float64).tiny)
+    try:
+        weights, _ = ridge_readout(centred / size, y, penalty=penalty)
+    except torch.linalg.LinAlgError:
+        largest = float(x.abs().max())
+        raise ValueError(
+            f"alpha = {alpha} is lost beside states as large as {largest:.3g}: take a larger one"
+        ) from None
+    weights = weights / size
+    return weights, (y.mean(dim=-2, keepdim=True) - mean @ weights).squeeze(-2)
 
 
 def predict_ridge(fitted: tuple[Tensor, Tensor], x: Tensor) -> Tensor:
     """Outputs (..., example, output) of `fit_ridge`'s weights and constant for x (..., example, unit)."""
     weights, constant = fitted
-    return _finite(x).to(torch.float64) @ weights + constant.unsqueeze(-2)
+    return checked_clouds(x) @ weights + constant.unsqueeze(-2)
 
 
 def _finite(x: Tensor) -> Tensor:
     """x, unless it holds NaN or infinity: then ValueError names the place."""
-    return x if all_finite(x) else checked_clouds(x)
+    return x if x.dim() > 1 and x.numel() and all_finite(x) else checked_clouds(x)
 
 
 def _blocks(x: Tensor, *others: Tensor) -> Iterator[tuple[Tensor, ...]]:
     """x (..., example, unit) and tensors (example, ...) or (..., example, ...) in step, leading axes as one, in parts.
 
-    Raises ValueError where x or the next states hold NaN or infinity, naming the place.
+    Raises ValueError where x or the next states hold nothing, or NaN or infinity, naming the place, and for shapes that
+    do not fit.
     """
     leading = x.shape[:-2]
+    for part in (x, *others):
+        if part.shape[:-2] not in (leading, ()) or not part.numel():
+            raise ValueError(f"{tuple(part.shape)} beside states {tuple(x.shape)}: nothing, or it does not fit")
     together = max(1, BLOCK // max(1, x.shape[-2] * x.shape[-1]))
     parts = [part.expand(*leading, *part.shape[-2:]).reshape(-1, *part.shape[-2:]) for part in (x, *others)]
     _finite(x), _finite(others[1])
@@ -110,9 +128,10 @@ def _blocks(x: Tensor, *others: Tensor) -> Iterator[tuple[Tensor, ...]]:
 
 def _labels(y: Tensor, x: Tensor) -> Tensor:
     """Labels (..., example) for states (..., example, unit)."""
-    if y.is_floating_point() or y.shape[-1] != x.shape[-2] or (y.numel() and int(y.min()) < 0):
-        raise ValueError(f"labels must be whole numbers >= 0, one for each of {x.shape[-2]} examples")
-    return y.long().expand(x.shape[:-1])
+    y = whole_labels(y)
+    if y.shape[-1:] != x.shape[-2:-1]:
+        raise ValueError(f"labels {tuple(y.shape)}: wanted is one for each of {x.shape[-2]} examples")
+    return y.expand(x.shape[:-1])
 
 
 def _share(right: Tensor) -> Tensor:
