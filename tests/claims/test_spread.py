@@ -94,6 +94,15 @@ def test_without_spread_it_is_no_experiment(arms, claim, only) -> None:
     assert only(decide(asked | {"rests_on": "arithmetic"}, arms(new=0.2 + 0.01 * NOISE))).rests_on == "arithmetic"
 
 
+def test_a_rank_correlation_of_one_in_all_seeds_is_an_experiment(arms, claim, only) -> None:
+    widths = [arms(new=width + 0.1 * NOISE).assign(width=width) for width in (1, 2, 4, 8)]
+    fixed = [arms(new=width).assign(width=width) for width in (1, 2, 4, 8)]
+    asked = claim(statistic={"spearman": {"along": "width"}}, test="at_least", margin=0.5)
+    for tables, rests_on in ((widths, "experiment"), (fixed, "construction")):
+        row = only(decide(asked, pd.concat(tables)))
+        assert (row.effect, row.low, row.high, row.rests_on) == (1.0, 1.0, 1.0, rests_on)
+
+
 def test_parts_rest_on_what_they_say_and_a_claim_on_more_than_one_of_them(arms, claim) -> None:
     parts = [
         {"id": "counted", "where": {"arm": "old"}, "rests_on": "arithmetic"},

@@ -42,7 +42,7 @@ class Finding:
     p_sign_flip: float | None = None
     hypothesis: Hypothesis | None = None
     settled: bool = False
-    """No spread over seeds (or one exact value): no other draw of seeds would have said otherwise."""
+    """As in the sample: no other draw of seeds would have said otherwise."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def _named(claim: Claim, rule: Part, source: Source, permutation: Permutation | 
 
 def find(rule: Part, sample: Sample, *, level: float, scale: str, exploratory: bool = False) -> Finding:
     """Interval, p and verdict of one sample under one rule (`reported` if exploratory)."""
-    x, n, settled = sample.values, len(sample.values), bool(no_spread(sample.values))
+    x, n, same = sample.values, len(sample.values), bool(no_spread(sample.values))
     if sample.unreached:
         reason = f"the treatment never reached its criterion in seed {', '.join(map(str, sample.unreached))}"
         verdict = REPORTED if exploratory else CONTRADICTED
@@ -98,20 +98,19 @@ def find(rule: Part, sample: Sample, *, level: float, scale: str, exploratory: b
             "one seed only: an interval over seeds needs at least two (`exact: true` if nothing is random)"
         )
     hypothesis = _hypothesis(rule, scale)
-    if settled and hypothesis is not None and rule.test != "identity":
+    if same and hypothesis is not None and rule.test != "identity":
         x = _snapped(x, hypothesis, sample.error)
     effect, low, high = (float(end) for end in mean_interval(x, level))
     if hypothesis is None:
-        return Finding(effect, low, high, level, n, REPORTED, settled=settled)
+        return Finding(effect, low, high, level, n, REPORTED, settled=sample.settled)
     certain = rule.test == "identity" or rule.exact
     p = None if certain else float(p_value(hypothesis, x))
     flip = None if certain else p_sign_flip(hypothesis, x)
     verdict, reason = REPORTED, ""
     if not exploratory:
-        verdict, reason = _judged(
-            rule, hypothesis, (low, high), few=settled and not certain and 0.5**n >= (1 - level) / 2
-        )
-    return Finding(effect, low, high, level, n, verdict, reason, p, flip, hypothesis, settled)
+        few = same and not certain and 0.5**n >= (1 - level) / 2
+        verdict, reason = _judged(rule, hypothesis, (low, high), few=few)
+    return Finding(effect, low, high, level, n, verdict, reason, p, flip, hypothesis, sample.settled)
 
 
 def _snapped(x: Floats, hypothesis: Hypothesis, error: float) -> Floats:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from dynatlas.claims.declaration import Part, Term, at_scale, effective
 from dynatlas.claims.intervals import Floats
-from dynatlas.claims.spread import levelled, rounding
+from dynatlas.claims.spread import levelled, no_spread, rounding
 from dynatlas.claims.statistics import STATISTICS
 from dynatlas.claims.tables import ClaimError, Grid, Table, aligned, grid, reduce_grid, select
 from dynatlas.names import nearest
@@ -35,6 +35,8 @@ class Sample:
     unreached: tuple[int, ...] = ()
     error: float = 0.0
     """What rounding may have left in a value. Values that differ by no more over the seeds are made equal."""
+    settled: bool = False
+    """No spread over seeds, nor in what a statistic was taken of: a rank correlation of 1 in all seeds is an outcome."""
 
 
 @dataclass(frozen=True)
@@ -70,17 +72,21 @@ def draw_sample(rule: Part, source: Source, permutation: Permutation | None = No
     unreached = tuple(s for place, s in enumerate(seeds) if any(np.isnan(c.values[place]).any() for c in cells))
     if unreached:
         return Sample(np.full(len(seeds), np.nan), seeds, unreached)
+    varies = (
+        len(cells) == 1 and rule.statistic is not None and not no_spread(cells[0].values, cells[0].error, axis=0).all()
+    )
     if rule.statistic is not None:
         cells = [
             _statistic(rule, term, c, source, permutation) for term, c in zip(rule.compare.terms, cells, strict=True)
         ]
     total, error = _weighted_sum(rule, cells)
     if rule.test == "identity":
-        return Sample(np.abs(total - (rule.target or 0.0)).max(axis=1), seeds)
+        values = np.abs(total - (rule.target or 0.0)).max(axis=1)
+        return Sample(values, seeds, settled=bool(no_spread(values)))
     values = levelled(total[:, 0], error[:, 0])
     if rule.exact and np.ptp(values) > 0:
         raise ClaimError(f"exact: the seeds differ ({values.min()} to {values.max()}); leave `exact` out")
-    return Sample(values, seeds, error=float(error.max()))
+    return Sample(values, seeds, error=float(error.max()), settled=bool(no_spread(values)) and not varies)
 
 
 def _weighted_sum(rule: Part, cells: Sequence[Grid]) -> tuple[Floats, Floats]:
