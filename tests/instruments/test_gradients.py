@@ -46,7 +46,7 @@ def test_growth_rate_is_the_leading_exponent_and_not_the_second():
 
 
 def test_growth_rate_of_a_constant_scaling_is_exact_and_nothing_overflows():
-    for factor in (1e-8, 0.5, 1.0, 1e8):
+    for factor in (1e-300, 1e-200, 1e-8, 0.5, 1.0, 1e8, 1e200, 1e300):
         jacobians = (factor * torch.eye(3, dtype=torch.float64)).expand(400, 3, 3)
         assert float(gradient_growth_rate(jacobians)) == pytest.approx(math.log(factor), abs=1e-9)
 
@@ -69,6 +69,27 @@ def test_too_few_steps_are_an_error():
         gradient_growth_rate(normal(30, 3, 3))
     with pytest.raises(ValueError, match="at least two must remain"):
         propagation_exponent(torch.ones(3), skip=2)
+    with pytest.raises(ValueError, match="skip = -1: wanted is a number >= 0"):
+        gradient_growth_rate(normal(30, 3, 3), skip=-1)
+
+
+def test_types_and_sizes_of_jacobians_do_not_matter():
+    jacobians = (4 * normal(20, 3, 3)).round()
+    for dtype in (torch.float16, torch.bfloat16, torch.int8):
+        for measure in (log_gradient_norms, jacobian_norms):
+            assert torch.equal(measure(jacobians.to(dtype)), measure(jacobians))
+    with pytest.raises(ValueError, match="its norm is 0"):
+        log_gradient_norms(jacobians, vector=torch.zeros(3))
+    with pytest.raises(ValueError, match=r"must be \(T, \.\.\., d, d\)"):
+        log_gradient_norms(jacobians[0])
+
+
+def test_a_loss_that_does_not_see_the_states_is_named():
+    for loss in (lambda s: s.detach().sum(), lambda s: torch.ones(1), lambda s: torch.ones(1, requires_grad=True)):
+        with pytest.raises(ValueError, match="does not hang on the states"):
+            gradient_norms(loss, normal(5, 3))
+    half = gradient_norms(lambda s: 1e-3 * s.square(), normal(5, 3).half())
+    torch.testing.assert_close(half, 2e-3 * normal(5, 3).half().double().norm(dim=-1), rtol=1e-6, atol=0)
 
 
 def test_norm_of_the_gradient_at_each_state():
@@ -81,6 +102,15 @@ def test_propagation_exponent_of_a_power_and_of_an_exponential():
     t = torch.arange(1, 201, dtype=torch.float64)
     powers = torch.stack([t**-0.5, 3 * t**-2], dim=1)
     torch.testing.assert_close(propagation_exponent(powers), torch.tensor([-0.5, -2.0], dtype=torch.float64))
+    for place in (0, 57, 199):
+        broken = powers.clone()
+        broken[place, 1] = 0
+        found = propagation_exponent(broken)
+        torch.testing.assert_close(found, torch.tensor([-0.5, -2.0], dtype=torch.float64))
+    with pytest.raises(ValueError, match="fewer than two are not 0"):
+        propagation_exponent(torch.zeros(5, 2))
+    with pytest.raises(ValueError, match="one is -2"):
+        propagation_exponent(-2 * torch.ones(5))
     decay = torch.exp(-0.1 * t)
     assert propagation_exponent(decay) < propagation_exponent(decay[:100]) < -2
 

@@ -91,9 +91,33 @@ def test_time_may_lie_elsewhere_and_nothing_is_changed_in_place(kind):
     assert changed.shape == x.shape
     assert not torch.equal(changed, x)
     if kind == "noise":
-        return  # drawn in the order of the memory
+        return  # drawn in the order of the axes
     moved = transform_inputs(x.transpose(1, 2), kind, dim=-3, **settings_of(kind))
     assert torch.equal(moved.transpose(1, 2), changed)
+
+
+@pytest.mark.parametrize("kind", sorted(INPUT_CHANGES))
+def test_whole_numbers_are_not_cut_and_half_precision_is_rounded_once(kind):
+    """t / P is 0 as an integer; 1.1 and t / P are not what they should be in half precision."""
+    x = (20 * inputs()).round()
+    wanted = transform_inputs(x, kind, **settings_of(kind))
+    assert torch.equal(transform_inputs(x.to(torch.int8), kind, **settings_of(kind)), wanted)
+    single = transform_inputs(x.float(), kind, **settings_of(kind))
+    for half in (torch.float16, torch.bfloat16):
+        found = transform_inputs(x.to(half), kind, **settings_of(kind))
+        assert torch.equal(found, single.to(half))
+
+
+def test_a_step_is_as_high_as_it_says_in_double_precision():
+    found = transform_inputs(torch.ones(5, 1, dtype=torch.float64), "step", amplitude=0.1, position=0, length=9)
+    assert (found == 1.1).all()
+
+
+def test_noise_does_not_ask_how_inputs_lie_in_memory():
+    x = inputs()
+    other = x.transpose(1, 2).contiguous().transpose(1, 2)
+    found = (transform_inputs(given, "noise", sd=0.2, generators=streams()) for given in (x, other))
+    assert torch.equal(*found)
 
 
 def test_unknown_kinds_and_settings_are_named():

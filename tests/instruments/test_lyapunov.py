@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -209,6 +210,63 @@ def test_auto_lengthens_its_blocks_where_it_can_and_halves_them_where_it_must():
     torch.testing.assert_close(
         frame.read()[0], torch.tensor([0.0, -128, -256], dtype=torch.float64) * math.log(10), rtol=1e-12, atol=1e-9
     )
+
+
+@pytest.mark.parametrize("qr_every", [1, 2, 5, "auto"])
+def test_products_that_underflow_are_not_taken_for_death(qr_every):
+    """Several steps of 1e-200 multiply to 0 exactly, and so does a direction beside one that keeps its length."""
+    for rates in ([1e-200, 1e-200], [1.0, 1e-200], [1e200, 1e200], [1e160, 1e-160], [1e-300, 1e-300]):
+        jacobians = torch.diag(torch.tensor(rates, dtype=torch.float64)).expand(64, 2, 2)
+        found = lyapunov_from_jacobians(jacobians, q0=torch.eye(2, dtype=torch.float64), qr_every=qr_every)
+        wanted = torch.tensor(rates, dtype=torch.float64).log()
+        torch.testing.assert_close(found.exponents[0, 0], wanted, rtol=1e-12, atol=1e-12)
+
+
+def test_settings_may_be_numpys():
+    jacobians = normal(40, 3, 3)
+    wanted = lyapunov_from_jacobians(jacobians, k=2, burn_in=5, qr_every=5).exponents
+    numpys = lyapunov_from_jacobians(jacobians, k=np.int64(2), burn_in=np.int32(5), qr_every=np.int64(5)).exponents
+    assert torch.equal(numpys, wanted)
+    with pytest.raises(ValueError, match=r"qr_every = 2\.5: wanted is a whole number"):
+        lyapunov_from_jacobians(jacobians, qr_every=2.5)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.int32])
+def test_jacobians_of_any_real_type_are_computed_in_double_precision(dtype):
+    jacobians = (3 * normal(40, 3, 3)).to(dtype)
+    found = lyapunov_from_jacobians(jacobians, burn_in=5)
+    assert found.exponents.dtype == torch.float64
+    assert torch.equal(found.exponents, lyapunov_from_jacobians(jacobians.double(), burn_in=5).exponents)
+    assert torch.equal(mean_exponent(jacobians), mean_exponent(jacobians.double()))
+
+
+def test_parameters_and_states_of_half_precision_are_widened_and_half_arithmetic_is_refused():
+    net, params = network()
+    x = normal(40, 2, 2).half()
+    halves = {name: value.half() for name, value in params.items()}
+    found = lyapunov_spectrum(net, halves, x, burn_in=5).exponents
+    wanted = lyapunov_spectrum(net, {name: value.double() for name, value in halves.items()}, x.double(), burn_in=5)
+    assert torch.equal(found, wanted.exponents)
+    with pytest.raises(ValueError, match=r"dtype = torch\.float16: exponents are computed in float32 or float64"):
+        lyapunov_spectrum(net, params, x, burn_in=5, dtype=torch.float16)
+
+
+def test_exponents_stand_in_the_order_of_the_frame_and_descending_in_that_of_their_size():
+    rates = torch.tensor([0.5, 2.0, 1.0], dtype=torch.float64)
+    jacobians = torch.diag(rates).expand(30, 3, 3)
+    found = lyapunov_from_jacobians(jacobians, q0=torch.eye(3, dtype=torch.float64))
+    torch.testing.assert_close(found.exponents[0, 0], rates.log())
+    torch.testing.assert_close(found.running[0, 0, -1], found.exponents[0, 0])
+    torch.testing.assert_close(found.descending[0, 0], rates.log().sort(descending=True).values)
+
+
+def test_summaries_take_exponents_in_any_order_and_keep_nan():
+    ordered = normal(6).sort(descending=True).values
+    shuffled = ordered[torch.tensor([3, 0, 5, 1, 4, 2])]
+    broken = torch.stack([shuffled, torch.where(shuffled == ordered[-1], torch.nan, shuffled)])
+    for summary in (kaplan_yorke, leading_half_mean, fraction_above, lambda e: spectrum_slope(e, 1, 4)):
+        assert summary(shuffled) == summary(ordered)
+        assert summary(broken).isnan().tolist() == [False, True]
 
 
 def test_kaplan_yorke_dimension():
