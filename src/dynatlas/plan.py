@@ -104,6 +104,11 @@ class Plan:
         """The figures that are drawn at this scale, by name."""
         return {name: spec for name, spec in self.spec.figures.items() if self.scale in spec.scales}
 
+    @property
+    def cover(self) -> str | None:
+        """The figure that stands for the study: the one that it names, else the first that is drawn at this scale."""
+        return self.spec.cover if self.spec.cover in self.figures else next(iter(self.figures), None)
+
     # ------------------------------------------------------------ building
 
     def _build(self) -> None:
@@ -243,6 +248,10 @@ class Plan:
         check_call(self.index, call, set(spec.needs), f"{self.where}: {where}", job=False)
         return {"call": call, "needs": list(spec.needs)}
 
+    def _captions(self) -> dict[str, list[str]]:
+        """Title and caption of every figure: texts that pages and notebooks show, and that nothing is drawn from."""
+        return {name: [spec.title, spec.caption] for name, spec in self.figures.items()}
+
     def _claims_node(self) -> Node:
         """The verdicts. They hold paths and keys of all tables, so that a reader takes these and none beside them."""
         path = claims_path(self.root, self.spec)
@@ -283,6 +292,7 @@ class Plan:
             settings={
                 "file": str(path.relative_to(self.root)),
                 "digest": file_digest(path),
+                "figures": self._captions(),
                 "templates": templates_digest(self.root),
             },
             needs={"claims": (claims,), "figures": (figures,), **measures},
@@ -297,7 +307,7 @@ class Plan:
             "readme": {"file": str(readme.relative_to(self.root)), "digest": file_digest(readme)},
             "libraries": self.versions,
             "paper": self.spec.paper.model_dump(),
-            "figures": {name: [spec.title, spec.caption] for name, spec in self.figures.items()},
+            "figures": self._captions(),
             "templates": templates_digest(self.root),
         }
         return self._finished(

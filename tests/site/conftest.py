@@ -125,10 +125,11 @@ def ledger():
 
 
 @pytest.fixture(scope="session")
-def links():
+def links(picture):
+    cover = FigureEntry("accuracy", "Accuracy <of all>", "Mean over **8 seeds**; chance is $.1$.", picture)
     title = "Efficient and robust multi-task learning in the brain with modular task primitives"
     return [
-        StudyLink("task-primitives", title, "task-primitives.html"),
+        StudyLink("task-primitives", title, "task-primitives.html", cover),
         StudyLink("lyapunov", "On Lyapunov exponents for RNNs", "lyapunov.html"),
         StudyLink("ptd", "A study that was not run", "ptd.html"),
     ]

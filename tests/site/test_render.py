@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from base64 import b64decode
 from dataclasses import replace
 from html.parser import HTMLParser
 from xml.etree import ElementTree
@@ -11,6 +12,7 @@ from dynatlas.claims.verdicts import VERDICTS
 from dynatlas.site.ancestry import ancestry_svg
 from dynatlas.site.content import Ancestor, GuideLink
 from dynatlas.site.render import MEANING, claim_views, render_index, render_study
+from dynatlas.site.thumbnail import thumbnail
 
 VOID = {"meta", "link", "br", "img", "input", "hr"}
 
@@ -70,7 +72,7 @@ def test_nothing_is_fetched(pages, name):
 def test_every_picture_has_words(pages):
     for tag, attributes in parsed(pages["study"]).tags:
         if tag == "img":
-            assert attributes["alt"]
+            assert "Mean over 8 seeds with 95 % intervals; chance is 0.1." in attributes["alt"]
         if tag == "svg":
             assert attributes.get("aria-label") or attributes.get("aria-hidden") == "true"
 
@@ -103,6 +105,20 @@ def test_guides_are_linked_with_their_notebooks_where_there_are_any(pages, ledge
     assert document.faults == []
     assert {"guides/own.html", "guides/own.ipynb"} <= {attributes.get("href") for _, attributes in document.tags}
     assert "On <your> networks" in "".join(document.text)
+
+
+def test_front_page_shows_a_small_picture_of_each_study_that_has_one(pages, picture):
+    (shown,) = [attributes for tag, attributes in parsed(pages["index"]).tags if tag == "img"]
+    assert shown["alt"] == "Accuracy <of all>. Mean over 8 seeds; chance is .1."
+    small = b64decode(shown["src"].removeprefix("data:image/png;base64,"))
+    assert int.from_bytes(small[16:20], "big") == 640
+    assert len(small) < len(picture) / 2
+    assert thumbnail(small) == thumbnail(small)
+
+
+def test_a_picture_that_is_small_already_is_not_blown_up(picture):
+    small = thumbnail(picture, width=100)
+    assert thumbnail(small)[16:24] == small[16:24]
 
 
 def test_every_verdict_occurs_and_is_explained(ledger, pages):

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dynatlas import artefacts
-from dynatlas.config import split_scale
+from dynatlas.config import read_yaml, split_scale
 from dynatlas.names import nearest
-from dynatlas.site.content import shown_width
+from dynatlas.nodes import ROOT
+from dynatlas.site.content import alternative, shown_width
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -89,8 +90,10 @@ class StudyReader:
         folder = self.root / "figures" / self.scale / self.study
         png = artefacts.read_file(folder, manifest, name=f"{name}.png")
         source = f"data:image/png;base64,{base64.b64encode(png).decode()}"
-        html = f'<img alt="figure {escape(name)}" src="{source}" width="{shown_width(png)}">'
-        return Html(html, f"figure {name}")
+        declared = read_yaml(ROOT / "config" / "studies" / f"{self.study}.yaml")["figures"][name]
+        words = alternative(declared["title"], declared["caption"])
+        html = f'<img alt="{escape(words)}" src="{source}" width="{shown_width(png)}">'
+        return Html(html, f"figure {name}: {declared['title']}")
 
     def claim_table(self) -> Html:
         """The claims with verdict (colour and shape), effect, interval, margin and control, for display."""

@@ -10,11 +10,12 @@ from typing import Any
 from dynatlas.claims.ledger import summarise
 from dynatlas.claims.verdicts import VERDICTS
 from dynatlas.site.ancestry import ancestry_svg
-from dynatlas.site.content import GuideLink, StudyLink, StudyPage, shown_width
+from dynatlas.site.content import FigureEntry, GuideLink, StudyLink, StudyPage, shown_width
 from dynatlas.site.forest import forest_svg, interval_text, number
 from dynatlas.site.markdown import render_markdown
 from dynatlas.site.pages import render_template
 from dynatlas.site.shapes import icon
+from dynatlas.site.thumbnail import thumbnail
 
 Row = Mapping[str, Any]
 
@@ -41,7 +42,10 @@ def render_index(ledger: Mapping[str, Any], studies: Sequence[StudyLink], *, gui
     return render_template(
         "index.html",
         summary=summarise(rows, [*(link.study for link in studies), *missing]),
-        links=[{"link": link, "tally": _tally(_of_study(rows, link.study))} for link in studies],
+        links=[
+            {"link": link, "tally": _tally(_of_study(rows, link.study)), "cover": _cover(link.cover)}
+            for link in studies
+        ],
         guides=guides,
         claims=claim_views(rows),
         scale=rows[0]["scale"] if rows else ledger["provenance"].get("scale", ""),
@@ -142,6 +146,11 @@ def _claim_facts(row: Row) -> list[tuple[str, str]]:
         "claim's hash": row["claim_hash"][:16],
     }
     return [(name, value) for name, value in facts.items() if value]
+
+
+def _cover(figure: FigureEntry | None) -> str:
+    """The data of the small picture; empty where there is none."""
+    return b64encode(thumbnail(figure.png)).decode() if figure else ""
 
 
 def _of_study(rows: Sequence[Row], study: str) -> list[Row]:
