@@ -8,6 +8,7 @@ import pytest
 
 from dynatlas.claims.checks import parse_claims
 from dynatlas.claims.decide import decide_all
+from dynatlas.claims.kept import dump_kept, read_kept
 from dynatlas.claims.ledger import join_rows
 from dynatlas.figures.save import figure_bytes
 from dynatlas.figures.style import house_style, new_panels
@@ -125,11 +126,24 @@ def ledger():
 
 
 @pytest.fixture(scope="session")
-def links(picture):
+def kept(ledger, tmp_path_factory):
+    """Task primitives at standard: C2 is contradicted there, C3 asked something else, and C10 is new since."""
+    path = tmp_path_factory.mktemp("kept") / "task-primitives.json"
+    over = {"C2": {"verdict": "contradicted", "reason": "the interval excludes it"}, "C3": {"metric": "other"}}
+    rows = [row for row in ledger["rows"] if row["study"] == "task-primitives" and row["id"] != "C10"]
+    named = dict.fromkeys(("device", "key", "fingerprint"), "x") | {"study": "task-primitives", "scale": "standard"}
+    made = {**named, "base_seed": 0, "seeds": list(range(100, 108)), "settings": {"digest": "d"}}
+    claims = {"provenance": made, "rows": [{**row, **over.get(row["id"], {})} for row in rows]}
+    path.write_bytes(dump_kept(claims, commit="c0ffee" * 7, made="2026-11-27"))
+    return read_kept(path, since="code, settings or seeds changed since")
+
+
+@pytest.fixture(scope="session")
+def links(picture, kept):
     cover = FigureEntry("accuracy", "Accuracy <of all>", "Mean over **8 seeds**; chance is $.1$.", picture)
     title = "Efficient and robust multi-task learning in the brain with modular task primitives"
     return [
-        StudyLink("task-primitives", title, "task-primitives.html", cover),
+        StudyLink("task-primitives", title, "task-primitives.html", cover, [kept]),
         StudyLink("lyapunov", "On Lyapunov exponents for RNNs", "lyapunov.html"),
         StudyLink("ptd", "A study that was not run", "ptd.html"),
     ]
@@ -146,7 +160,7 @@ def picture():
 
 
 @pytest.fixture(scope="session")
-def page(ledger, picture):
+def page(ledger, picture, kept):
     ancestry = (
         Ancestor("primitives", "train", (), "train_primitives, seeds 100-107"),
         Ancestor("readouts", "train", ("primitives",)),
@@ -177,4 +191,5 @@ def page(ledger, picture):
         notebook_href="task-primitives-notebook.html",
         command="snakemake --force task-primitives",
         provenance={"key": "ef" * 32, "seeds": [100, 101], "settings": {"papers": "x"}},
+        kept=[kept],
     )

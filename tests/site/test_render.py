@@ -143,6 +143,47 @@ def test_parts_stand_under_their_claim(ledger):
     assert [part["row"]["id"] for part in views[0]["parts"]] == ["C1.level", "C1.sep", "C1.res"]
 
 
+def cells(view):
+    (at,) = view["scales"]
+    return at["verdict"], at.get("otherwise")
+
+
+def test_what_a_kept_ledger_says_stands_beside_each_claim_and_part(ledger, kept):
+    views = {view["row"]["study"] + view["row"]["id"]: view for view in claim_views(ledger["rows"], [kept])}
+    assert cells(views["task-primitivesC1"]) == ("reproduced", False)
+    assert [cells(part) for part in views["task-primitivesC1"]["parts"]] == [("reproduced", False)] * 3
+    assert cells(views["task-primitivesC2"]) == ("contradicted", False)
+    assert cells(views["task-primitivesC3"]) == (kept.rows["C3"]["verdict"], True)
+    assert cells(views["task-primitivesC10"]) == (None, None)  # new since
+    assert cells(views["lyapunovC3"]) == (None, None)  # another study's
+
+
+@pytest.mark.parametrize("name", ["index", "study"])
+def test_pages_say_what_a_kept_ledger_was_made_by(pages, kept, name):
+    text = " ".join("".join(parsed(pages[name]).text).split())
+    assert f"standard of task-primitives: kept in docs/ledgers, {kept.about}" in text
+    contradicted = sum(row["verdict"] == "contradicted" for row in kept.rows.values())
+    assert text.count("at standard contradicted") == contradicted == 3
+    assert text.count("the claim asked otherwise then") == 1
+
+
+def test_front_page_counts_the_verdicts_of_kept_ledgers(pages):
+    item = pages["index"].partition("at standard</small>")[2].partition("</li>")[0]
+    counts = re.findall(r'title="([a-z ]+)".*?</svg> (\d+)', item)
+    assert dict(counts)["contradicted"] == "3"
+
+
+def test_pages_without_kept_ledgers_have_no_such_column(ledger, links, page):
+    bare = [render_index(ledger, [replace(link, kept=()) for link in links]), render_study(replace(page, kept=()))]
+    assert not any("standard" in html for html in bare)
+
+
+def test_where_a_statement_stands_and_the_papers_own_figure_are_beside_it(pages):
+    for html in pages.values():
+        text = " ".join("".join(parsed(html).text).split())
+        assert "source: abstract; the paper's own figure: 100 times fewer (figure 3)" in text
+
+
 def test_a_part_without_an_effect_is_shown_all_the_same(ledger, page):
     gone = {"effect": None, "low": None, "high": None, "control_effect": None}
     rows = [row if row["part_of"] is None else {**row, **gone} for row in ledger["rows"]]

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from dynatlas.claims.kept import Kept
+
 MARKS = re.compile(r"[*`$]+")
 
 
@@ -69,6 +71,8 @@ class StudyPage:
     command: str
     """What remakes the whole study."""
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    kept: Sequence[Kept] = ()
+    """Its ledgers at other scales."""
 
 
 @dataclass(frozen=True)
@@ -89,3 +93,5 @@ class StudyLink:
     href: str
     cover: FigureEntry | None = None
     """The figure that stands for the study."""
+    kept: Sequence[Kept] = ()
+    """Its ledgers at other scales."""

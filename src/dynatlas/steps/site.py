@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from dynatlas import artefacts
+from dynatlas.claims.kept import Kept, read_kept
 from dynatlas.nodes import ROOT, Node
 from dynatlas.site.content import Ancestor, FigureEntry, GuideLink, StudyLink, StudyPage
 from dynatlas.site.pages import in_site
@@ -15,7 +16,13 @@ def run_node(node: Node) -> None:
     """Render a study's page, with its notebook beside it, or the front page over the ledger."""
     if node.step == "index":
         links = [
-            StudyLink(study, title, f"{study}.html", cover(node.needs[study], node.settings["covers"][study]))
+            StudyLink(
+                study,
+                title,
+                f"{study}.html",
+                cover=cover(node.needs[study], node.settings["covers"][study]),
+                kept=kept_ledgers(node.needs[study][0]),
+            )
             for study, title in node.settings["papers"].items()
         ]
         (ledger,) = node.needs["ledger"]
@@ -68,7 +75,13 @@ def study_page(node: Node) -> StudyPage:
             "figures": figures.key,
             "libraries": node.settings["libraries"],
         },
+        kept=kept_ledgers(node),
     )
+
+
+def kept_ledgers(page: Node) -> list[Kept]:
+    """The ledgers of other scales that stand on a study's page."""
+    return [read_kept(ROOT / one["file"], since=one["since"]) for one in page.settings["kept"].values()]
 
 
 def _picture(figures: Node, name: str) -> bytes:
