@@ -98,7 +98,9 @@ README = """\
 
 Do *modules* help?
 
-$$ r_t = (1-a) r_{t-1} + a f(x_t) $$
+$$ r_t = (1-a) r_{t-1} + a f(x_t) + \\sum_{i=1}^n \\frac{a_i}{b_i} + c_1 + c_2 + c_3 + c_4 + c_5 + c_6 + c_7 + c_8 $$
+
+So $ x = a_1 + a_2 + a_3 + a_4 + a_5 + a_6 + a_7 + a_8 + a_9 + a_{10} + a_{11} + a_{12} + a_{13} $ is wide, too.
 
 | arm | acc |
 |---|---|
