@@ -340,13 +340,13 @@ class Plan:
             scale: {
                 "file": str(path.relative_to(self.root)),
                 "digest": file_digest(path),
-                "since": self._since(scale, path),
+                "since": self.changed_since(scale, path),
             }
             for scale, path in paths.items()
             if path.exists()
         }
 
-    def _since(self, scale: str, path: Path) -> str:
+    def changed_since(self, scale: str, path: Path) -> str:
         """What has changed in the plan of a scale since its ledger was kept, in words."""
         try:
             made = provenance_of(path)

@@ -12,7 +12,9 @@ import pytest
 from dynatlas import artefacts, cli
 from dynatlas.atlas import Atlas
 from dynatlas.claims.kept import ASKED, claims_of, dump_kept, read_kept
+from dynatlas.claims.ledger import as_table, render
 from dynatlas.commands import keep
+from dynatlas.commands import kept as kept_command
 from dynatlas.config import ConfigError
 from dynatlas.plan import kept_path
 
@@ -83,6 +85,31 @@ def test_a_claim_that_asks_something_else_by_now_is_noticed(kept: Path, name: st
     assert not read.asked_otherwise({**ROWS[2], "id": "new"})
 
 
+def now(name: str, **over: Any) -> dict[str, Any]:
+    """A row of this code's ledger."""
+    counted = dict.fromkeys(("controls", "controls_passed", "controls_fixed", "controls_by_chance"), 0)
+    rest = {"p_holm": None, "control_effect": None, "control_fixed": None, "rests_on": "experiment", "locked": "yes"}
+    return row(name, **{**counted, **rest, **over})
+
+
+def test_the_ledger_gets_a_column_for_the_scale_and_a_line_on_what_made_it(kept: Path) -> None:
+    rows = [now("C2"), now("C2", study="other"), now("C9"), now("C1", metric="another")]
+    text = render(rows, "markdown", beside=[read_kept(kept)])
+    header, _, *cells = (line.split(" | ") for line in text.splitlines() if line.startswith("|"))
+    assert [line[header.index("standard")] for line in cells] == [
+        "reproduced 0.123 [0.1, 0.2]", "", "", "reproduced (asked otherwise then)"]  # fmt: skip
+    assert text.endswith(
+        "standard of toy: made at commit c0ffeec0ff on 2026-11-27, base seed 7, 8 seeds (100 to 107)\n"
+    )
+    assert "standard" not in render(rows, "markdown")
+
+
+def test_a_kept_ledger_of_earlier_code_prints_as_it_stands(kept: Path) -> None:
+    lines = as_table(list(read_kept(kept).rows.values())).splitlines()[1:]
+    shown = [line.split()[1:3] for line in lines]
+    assert shown == [["C1", "reproduced"], ["C1.a", "contradicted"], ["C2", "reproduced"]]
+
+
 def test_what_has_changed_is_said_beside_the_provenance(kept: Path) -> None:
     assert replace(read_kept(kept), since="claims changed since").about.endswith("(100 to 107); claims changed since")
 
@@ -142,6 +169,22 @@ def test_a_damaged_one_stops_the_plan_and_names_the_way_out(atlas: Atlas) -> Non
 def run_keep(atlas: Atlas, folder: Path, monkeypatch: pytest.MonkeyPatch, scale: str = "standard") -> int:
     monkeypatch.setattr(keep, "atlas_of", lambda options: Atlas(atlas.root, path_scale=options.scale))
     return keep.run(cli.parse(["keep", "--scale", scale, "--from", str(folder)]))
+
+
+def test_what_is_kept_is_printed_without_any_run(
+    atlas: Atlas, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(kept_command, "atlas_of", lambda options: Atlas(atlas.root, path_scale=options.scale))
+    with pytest.raises(ConfigError, match="none of toy has a ledger in docs/ledgers/standard; to keep that of a run:"):
+        kept_command.run(cli.parse(["kept", "--scale", "standard"]))
+    keep_plan(atlas, key="x" * 64)
+    assert kept_command.run(cli.parse(["kept", "--scale", "standard", "--brief"])) == 0
+    printed = capsys.readouterr().out
+    assert "C1.a" not in printed
+    assert printed.endswith("(100 to 107); code, settings or seeds changed since\n")
+    kept_command.run(cli.parse(["kept", "--scale", "standard", "--format", "json"]))
+    (whole,) = json.loads(capsys.readouterr().out)
+    assert (whole["study"], whole["commit"], list(whole["rows"])) == ("toy", "c", ["C1", "C1.a", "C2"])
 
 
 def made_by(folder: Path, sidecar: dict[str, Any] | None) -> None:

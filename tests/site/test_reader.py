@@ -31,7 +31,7 @@ def root(tmp_path_factory, page):
         artefacts.write_table(root / TABLES["drop"][place], {"key": f"drop {place}"}, frame.assign(arm=arm))
     artefacts.write_table(results / "tables" / "drop@arm=taken out.parquet", {"key": "old"}, frame.assign(arm="old"))
     keys = {name: {path: f"{name} {place}" for place, path in enumerate(paths)} for name, paths in TABLES.items()}
-    provenance = {"key": "k", "settings": {"tables": keys}}
+    provenance = {"key": "k", "base_seed": 7, "seeds": [100, 101], "settings": {"tables": keys}}
     artefacts.write_json(results / "claims.json", provenance, {"rows": list(page.rows)})
     pictures = root / "figures" / "quick" / "task-primitives"
     files = {"accuracy.png": page.figures[0].png, "accuracy.pdf": b"%PDF"}
@@ -123,4 +123,5 @@ def test_in_a_notebook(root):
     page = html.decode()
     assert page.count('class="forest"') == 11
     assert f'alt="{WORDS}"' in page
+    assert "scale quick; base seed 7; 2 seeds (100 to 101): task-primitives" in page
     assert "&lt;of separate networks&gt;" in page

@@ -173,6 +173,23 @@ def test_front_page_counts_the_verdicts_of_kept_ledgers(pages):
     assert dict(counts)["contradicted"] == "3"
 
 
+def test_seeds_and_base_seed_stand_above_the_table(pages):
+    text = {name: html.partition('<table class="claims"')[0] for name, html in pages.items()}
+    assert "scale quick; base seed 7; 8 seeds (100 to 107): task-primitives" in text["study"]
+    assert "8 seeds (100 to 107): task-primitives; 5 seeds (100 to 104): lyapunov" in text["index"]
+
+
+def test_summaries_count_apart_what_verdicts_rest_on_and_name_what_is_not_as_locked(pages, ledger):
+    text = " ".join("".join(parsed(pages["index"]).text).split())
+    kinds = [row["rests_on"] for row in ledger["rows"] if row["part_of"] is None]
+    assert len(set(kinds)) > 1
+    for kind in set(kinds):
+        assert f"{kinds.count(kind)} rest on {kind}:" in text
+    assert "2 of 13 claims are not as config/claims.lock has them: task-primitives C3, lyapunov C3" in text
+    assert pages["index"].count(">not as locked<") == 2
+    assert pages["study"].count(">not as locked<") == 1
+
+
 def test_pages_without_kept_ledgers_have_no_such_column(ledger, links, page):
     bare = [render_index(ledger, [replace(link, kept=()) for link in links]), render_study(replace(page, kept=()))]
     assert not any("standard" in html for html in bare)

@@ -21,8 +21,8 @@ OF_EVERY_ROW = (
     *("id", "part_of", "verdict", "effect", "low", "high", "n", "p", "test", "margin", "target", "rests_on"),
     *("control_verdict", "control_effect", "control_low", "control_high"),
 )
-ASKED = ("table", "metric", "statistic", "transform", "test", "target", "compared", "control")
-"""What a claim asks, whatever the scale: margins may differ between scales."""
+ASKED = ("table", "metric", "statistic", "transform", "test", "target", "compared")
+"""What a claim asks, whatever the scale. Margins may differ between scales, and of several controls a row shows one."""
 
 
 class KeptRow(dict[str, Any]):

@@ -71,6 +71,8 @@ class StudyPage:
     command: str
     """What remakes the whole study."""
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    draw: Mapping[str, Any] = field(default_factory=dict)
+    """What decided every random draw, as `claims.ledger.draw_text` takes it."""
     kept: Sequence[Kept] = ()
     """Its ledgers at other scales."""
 

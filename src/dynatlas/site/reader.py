@@ -99,9 +99,11 @@ class StudyReader:
         """The claims with verdict (colour and shape), effect, interval, margin and control, for display."""
         from dynatlas.site.render import render_claim_table
 
+        made = artefacts.read_json(self.results / "claims.json")["provenance"]
+        draw = {"scale": self.scale, "base_seed": made["base_seed"], "seeds": {self.study: made["seeds"]}}
         rows = self.rows()
         text = "\n".join(f"{row['id']}: {row['verdict']}" for row in rows)
-        return Html(render_claim_table(rows), text)
+        return Html(render_claim_table(rows, draw), text)
 
     def _unknown(self, kind: str, name: str, known: list[str]) -> str:
         there = ", ".join(known) or "none"

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dynatlas.claims.kept import Kept, claims_of
-from dynatlas.claims.ledger import summarise
+from dynatlas.claims.ledger import draw_text, summarise
 from dynatlas.claims.verdicts import VERDICTS
 from dynatlas.config import SCALES
 from dynatlas.site.ancestry import ancestry_svg
@@ -40,7 +40,8 @@ def render_index(ledger: Mapping[str, Any], studies: Sequence[StudyLink], *, gui
         guides: what is not about a study, in the order in which it is shown.
     """
     rows = ledger["rows"]
-    missing = ledger["provenance"].get("settings", {}).get("missing", [])
+    made = ledger["provenance"]
+    missing = made["settings"]["missing"]
     return render_template(
         "index.html",
         summary=summarise(rows, [*(link.study for link in studies), *missing]),
@@ -52,10 +53,11 @@ def render_index(ledger: Mapping[str, Any], studies: Sequence[StudyLink], *, gui
         scales=_scales([one for link in studies for one in link.kept]),
         guides=guides,
         claims=claim_views(rows, [one for link in studies for one in link.kept]),
-        scale=rows[0]["scale"] if rows else ledger["provenance"].get("scale", ""),
+        scale=made["scale"],
+        draw=draw_text({**made, "seeds": made["settings"]["seeds"]}),
         verdicts=MEANING,
         icons={verdict: icon(verdict) for verdict in VERDICTS},
-        provenance=_facts({**ledger["provenance"], "sha256": ledger["sha256"]}),
+        provenance=_facts({**made, "sha256": ledger["sha256"]}),
     )
 
 
@@ -76,6 +78,7 @@ def render_study(page: StudyPage, *, index_href: str = "index.html") -> str:
         page=page,
         index_href=index_href,
         summary=summarise(page.rows),
+        draw=draw_text(page.draw),
         kept=page.kept,
         scales=_scales(page.kept),
         claims=claim_views(page.rows, page.kept),
@@ -87,9 +90,9 @@ def render_study(page: StudyPage, *, index_href: str = "index.html") -> str:
     )
 
 
-def render_claim_table(rows: Sequence[Row]) -> str:
-    """The claims alone, as a fragment for a notebook, with the style it needs."""
-    return render_template("claim_table.html", claims=claim_views(rows))
+def render_claim_table(rows: Sequence[Row], draw: Mapping[str, Any]) -> str:
+    """The claims alone, as a fragment for a notebook, with the style it needs; `draw` as `draw_text` takes it."""
+    return render_template("claim_table.html", claims=claim_views(rows), draw=draw_text(draw))
 
 
 def claim_views(rows: Sequence[Row], kept: Sequence[Kept] = ()) -> list[dict[str, Any]]:
@@ -178,8 +181,10 @@ def _claim_facts(row: Row) -> list[tuple[str, str]]:
         "p, Holm": number(row["p_holm"]),
         "control": row["control"],
         "control's verdict": " · ".join(filter(None, [row["control_verdict"], row["control_reason"]])),
+        "rests on": row["rests_on"],
         "decided by": row["decided_by"],
         "claim's hash": row["claim_hash"][:16],
+        "as locked": row["locked"],
     }
     return [(name, value) for name, value in facts.items() if value]
 

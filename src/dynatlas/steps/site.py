@@ -75,6 +75,7 @@ def study_page(node: Node) -> StudyPage:
             "figures": figures.key,
             "libraries": node.settings["libraries"],
         },
+        draw={"scale": node.scale, "base_seed": node.base_seed, "seeds": {node.study: claims.seeds}},
         kept=kept_ledgers(node),
     )
 
