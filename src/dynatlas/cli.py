@@ -161,6 +161,16 @@ def _ledger(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--brief", action="store_true", help="no parts of compounds; without --format, a line a claim")
 
 
+def _beside(parser: argparse.ArgumentParser) -> None:
+    text = "a column for each of these scales, from what is kept of them in git"
+    parser.add_argument("--beside", nargs="+", choices=SCALES, default=[], metavar="SCALE", help=text)
+
+
+def _run_folder(parser: argparse.ArgumentParser) -> None:
+    text = "folder with results/ and logs/ of the run, of this code or of earlier code (default: this one)"
+    parser.add_argument("--from", dest="folder", default=".", metavar="FOLDER", help=text)
+
+
 def _path(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("path", help="of anything that the atlas makes; its scale stands in it")
 
@@ -181,7 +191,9 @@ _OPTIONS_OF_STEP: dict[str, tuple[Options, ...]] = {
 }
 _USER_COMMANDS: dict[str, tuple[str, tuple[Options, ...]]] = {
     "studies": ("list the studies, and what of each is made", (_names, _scale, _studies, _draws)),
-    "ledger": ("print the ledger: every claim with its verdict", (_ledger, _scale, _studies, _draws)),
+    "ledger": ("print the ledger: every claim with its verdict", (_ledger, _beside, _scale, _studies, _draws)),
+    "kept": ("print the ledger of a scale that is kept in git", (_ledger, _scale, _studies)),
+    "keep": ("keep a scale's verdicts in git, under docs/ledgers", (_run_folder, _scale, _studies)),
     "ancestry": ("say what an artefact or a figure was made from", (_path, _draws)),
     "doctor": ("check the environment, and every artefact against its seal and the plan", (_scale, _studies, _draws)),
     "resume": ("unlock after a killed engine, then go on", (_passed_on, _scale, _studies, _draws)),

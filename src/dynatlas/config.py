@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from dynatlas.names import nearest
 
@@ -218,6 +218,13 @@ class StudySpec(Strict):
     runs: dict[str, NodeSpec] = {}
     measures: dict[str, MeasureSpec] = Field(min_length=1)
     figures: dict[str, FigureSpec] = {}
+    cover: str | None = Field(default=None, description="the figure on the site's front page; default: the first")
+
+    @model_validator(mode="after")
+    def _cover_is_a_figure(self) -> StudySpec:
+        if self.cover is not None and self.cover not in self.figures:
+            raise ValueError(f"cover: {self.cover!r}: no such figure{nearest(self.cover, self.figures)}")
+        return self
 
     @field_validator("scales")
     @classmethod

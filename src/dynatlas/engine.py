@@ -71,6 +71,18 @@ def cuda_devices() -> int:
     return 0 if failed else count.value
 
 
+def report_texts(atlas: Atlas) -> dict[str, Any]:
+    """What the report quotes and does not type: how many papers there are, and `caption(study, figure)` as HTML."""
+
+    def caption(study: str, figure: str) -> str:
+        from dynatlas.site.markdown import render_markdown  # slow, and wanted by a report alone
+
+        return render_markdown(atlas.studies[study].figures[figure].caption)
+
+    count = len(atlas.selected)
+    return {"papers": f"{count} paper{'s' * (count != 1)}", "caption": caption}
+
+
 class TargetHint(logging.Filter):
     """Makes what Snakemake says about a target that does not exist as short and helpful as our own words.
 

@@ -97,12 +97,13 @@ def ledger_nodes(
             settings={
                 "templates": templates_digest(root),
                 "papers": {name: plan.spec.paper.title for name, plan in plans.items()},
+                "covers": {name: plan.cover for name, plan in plans.items()},
                 "guides": {name: guide.settings["title"] for name, guide in guides.items()},
             },
             needs={
                 "ledger": (ledger,),
                 "guides": tuple(guides.values()),
-                **{name: (plan.node("page", "page"),) for name, plan in plans.items()},
+                **{name: (plan.node("page", "page"), plan.node("figures", "figures")) for name, plan in plans.items()},
             },
             fingerprint=index.fingerprint("dynatlas.steps.site"),
         )

@@ -9,6 +9,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+from dynatlas.artefacts import ArtefactError, provenance_of, remake
 from dynatlas.calls import check_call, resolved
 from dynatlas.config import (
     AtlasConfig,
@@ -56,6 +57,11 @@ def read_lock(root: Path) -> dict[str, dict[str, Any]]:
     return lock
 
 
+def kept_path(root: Path, study: str, scale: str) -> Path:
+    """Where the ledger of a study at a scale is kept in git, if it is."""
+    return root / "docs" / "ledgers" / scale / f"{study}.json"
+
+
 def notebook_path(root: Path, study: str) -> Path:
     """Where a study's notebook source stands."""
     return root / "workflow" / "notebooks" / f"{study}.py"
@@ -64,7 +70,9 @@ def notebook_path(root: Path, study: str) -> Path:
 class Plan:
     """All nodes of one study at one scale, by (step, name). Raises ConfigError for whatever cannot work."""
 
-    def __init__(self, root: Path, spec: StudySpec, config: AtlasConfig, *, scale: str, index: CodeIndex):
+    def __init__(
+        self, root: Path, spec: StudySpec, config: AtlasConfig, *, scale: str, index: CodeIndex, pages: bool = True
+    ):
         self.root, self.spec, self.config, self.index = root, spec, config, index
         self.where = f"config/studies/{spec.study}.yaml"
         self.path_scale = scale
@@ -79,7 +87,7 @@ class Plan:
         self.numbers = spec.scales[self.scale]
         self.nodes: dict[tuple[str, str], Node] = {}
         self._parts: dict[str, list[Node]] = {}
-        self._build()
+        self._build(pages)
 
     def node(self, step: str, name: str) -> Node:
         """The node of a step by name. Raises ConfigError naming the nearest one."""
@@ -104,9 +112,14 @@ class Plan:
         """The figures that are drawn at this scale, by name."""
         return {name: spec for name, spec in self.spec.figures.items() if self.scale in spec.scales}
 
+    @property
+    def cover(self) -> str | None:
+        """The figure that stands for the study: the one that it names, else the first that is drawn at this scale."""
+        return self.spec.cover if self.spec.cover in self.figures else next(iter(self.figures), None)
+
     # ------------------------------------------------------------ building
 
-    def _build(self) -> None:
+    def _build(self, pages: bool) -> None:
         entries = self._entries()
         for name in _in_order(entries, self.where):
             section, spec = entries[name]
@@ -121,6 +134,8 @@ class Plan:
                 self.nodes[node.step, node.name] = node
         figures = self._add(self._figures_node())
         claims = self._add(self._claims_node())
+        if not pages:
+            return
         notebook = self._add(self._notebook_node(claims, figures))
         self._add(self._page_node(claims, figures, notebook))
 
@@ -243,6 +258,10 @@ class Plan:
         check_call(self.index, call, set(spec.needs), f"{self.where}: {where}", job=False)
         return {"call": call, "needs": list(spec.needs)}
 
+    def _captions(self) -> dict[str, list[str]]:
+        """Title and caption of every figure: texts that pages and notebooks show, and that nothing is drawn from."""
+        return {name: [spec.title, spec.caption] for name, spec in self.figures.items()}
+
     def _claims_node(self) -> Node:
         """The verdicts. They hold paths and keys of all tables, so that a reader takes these and none beside them."""
         path = claims_path(self.root, self.spec)
@@ -283,6 +302,7 @@ class Plan:
             settings={
                 "file": str(path.relative_to(self.root)),
                 "digest": file_digest(path),
+                "figures": self._captions(),
                 "templates": templates_digest(self.root),
             },
             needs={"claims": (claims,), "figures": (figures,), **measures},
@@ -297,7 +317,8 @@ class Plan:
             "readme": {"file": str(readme.relative_to(self.root)), "digest": file_digest(readme)},
             "libraries": self.versions,
             "paper": self.spec.paper.model_dump(),
-            "figures": {name: [spec.title, spec.caption] for name, spec in self.figures.items()},
+            "figures": self._captions(),
+            "kept": self._kept(),
             "templates": templates_digest(self.root),
         }
         return self._finished(
@@ -310,6 +331,40 @@ class Plan:
             needs={"claims": (claims,), "figures": (figures,), "notebook": (notebook,)},
             code=("dynatlas.steps.site",),
         )
+
+    def _kept(self) -> dict[str, dict[str, str]]:
+        """By scale, the ledgers of other scales that are kept in git: file, its digest, and what has changed since."""
+        scales = (scale for scale in self.spec.scales if scale != self.path_scale)
+        paths = {scale: kept_path(self.root, self.spec.study, scale) for scale in scales}
+        return {
+            scale: {
+                "file": str(path.relative_to(self.root)),
+                "digest": file_digest(path),
+                "since": self.changed_since(scale, path),
+            }
+            for scale, path in paths.items()
+            if path.exists()
+        }
+
+    def changed_since(self, scale: str, path: Path) -> str:
+        """What has changed in the plan of a scale since its ledger was kept, in words."""
+        try:
+            made = provenance_of(path)
+        except ArtefactError as error:
+            again = f"to make it again: dynatlas keep --scale {scale} --studies {self.spec.study}"
+            raise ConfigError(str(error).replace(remake(path), again)) from None
+        config = self.config.model_copy(
+            update={"seeds": "ledger", "base_seed": made["base_seed"], "device": made["device"]}
+        )
+        try:
+            plan = Plan(self.root, self.spec, config, scale=scale, index=self.index, pages=False)
+        except ConfigError:
+            return "its plan cannot be read any more"
+        now = plan.node("claims", "claims")
+        if now.key == made["key"]:
+            return ""
+        claims = "claims" if now.settings["digest"] != made["claims"] else ""
+        return f"{claims or 'code, settings or seeds'} changed since"
 
     def _finished(self, step: str, name: str, *, code: Sequence[str], **rest: Any) -> Node:
         node = Node(

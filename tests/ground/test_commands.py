@@ -24,7 +24,7 @@ def test_help_names_every_command(capsys):
         cli.main(["--help"])
     assert left.value.code == 0
     shown = capsys.readouterr().out
-    for command in (*cli.STEPS, "studies", "ledger", "ancestry", "doctor", "resume", "schema", "lock"):
+    for command in (*cli.STEPS, "studies", "ledger", "kept", "keep", "ancestry", "doctor", "resume", "schema", "lock"):
         assert f"    {command} " in shown
         with pytest.raises(SystemExit) as left:
             cli.main([command, "--help"])
@@ -37,6 +37,8 @@ def test_help_names_every_command(capsys):
 OPTIONS = {"--scale", "--studies", "--seeds", "--device", "--base-seed"}
 COUNTED = {
     **dict.fromkeys(("studies", "ledger", "doctor", "resume", "collect", "index"), OPTIONS),
+    "kept": {"--scale", "--studies"},
+    "keep": {"--scale", "--studies"},
     "schema": set(),
     "lock": set(),
     "guide": {"--scale"},

@@ -278,7 +278,7 @@ def test_a_guide_runs_again_when_what_it_imports_changes_however_it_imports_it(a
         ),
         (STUDY, "metrics: [bias]", "metrics: [bias, more]", {"measure:bias"} | DOWN),
         (STUDY, "biases: {call: train_biases", "biases: {threads: 2, about: text, call: train_biases", set()),
-        (STUDY, 'title: "Bias"', 'title: "Biases"', {"page:page", "index:index"}),
+        (STUDY, 'title: "Bias"', 'title: "Biases"', {"notebook:notebook", "page:page", "index:index"}),
         (STUDY, 'authors: "Nobody"', 'authors: "Somebody"', {"page:page", "index:index"}),
         ("src/dynatlas/studies/toy/claims.yaml", "margin: 2\n", "margin: 3\n", DOWN - {"figures:figures"}),
         ("src/dynatlas/studies/toy/README.md", "It does.", "It does not.", {"page:page", "index:index"}),

@@ -8,11 +8,13 @@ import pytest
 
 from dynatlas.claims.checks import parse_claims
 from dynatlas.claims.decide import decide_all
+from dynatlas.claims.kept import dump_kept, read_kept
 from dynatlas.claims.ledger import join_rows
 from dynatlas.figures.save import figure_bytes
 from dynatlas.figures.style import house_style, new_panels
 from dynatlas.site.content import Ancestor, FigureEntry, StudyLink, StudyPage
 
+SEEDS = list(range(100, 108))
 MEANS = {"MP": 0.93, "SEP": 0.91, "RES": 0.36, "JOINT": 0.95, "MR": 0.35, "DP": 0.92}
 UPDATES = {"MP": 4.3e4, "SEP": 1.1e7, "RES": 9e6, "JOINT": 8.5e6, "MR": 7e6, "DP": 5e4}
 
@@ -20,7 +22,7 @@ UPDATES = {"MP": 4.3e4, "SEP": 1.1e7, "RES": 9e6, "JOINT": 8.5e6, "MR": 7e6, "DP
 def _table():
     rng = np.random.default_rng(11)
     rows = []
-    for seed in range(100, 108):
+    for seed in SEEDS:
         for arm, mean in MEANS.items():
             rows.append((seed, "accuracy", arm, mean + rng.normal(0, 0.02)))
             rows.append((seed, "updates", arm, UPDATES[arm] * np.exp(rng.normal(0, 0.2))))
@@ -97,7 +99,9 @@ README = """\
 
 Do *modules* help?
 
-$$ r_t = (1-a) r_{t-1} + a f(x_t) $$
+$$ r_t = (1-a) r_{t-1} + a f(x_t) + \\sum_{i=1}^n \\frac{a_i}{b_i} + c_1 + c_2 + c_3 + c_4 + c_5 + c_6 + c_7 + c_8 $$
+
+So $ x = a_1 + a_2 + a_3 + a_4 + a_5 + a_6 + a_7 + a_8 + a_9 + a_{10} + a_{11} + a_{12} + a_{13} $ is wide, too.
 
 | arm | acc |
 |---|---|
@@ -111,24 +115,44 @@ snakemake task-primitives
 
 def _rows(study, chosen):
     claims = parse_claims([CLAIMS[i] for i in chosen])
-    return [row.to_dict() for row in decide_all(claims, {"scores": _table()}, study=study, scale="quick")]
+    rows = [row.to_dict() for row in decide_all(claims, {"scores": _table()}, study=study, scale="quick")]
+    return [{**row, "locked": "changed" if row["id"].startswith("C3") else "yes"} for row in rows]
 
 
 @pytest.fixture(scope="session")
 def ledger():
     rows = join_rows([*_rows("task-primitives", range(10)), *_rows("lyapunov", [2, 3, 6])])
     return {
-        "provenance": {"scale": "quick", "key": "ab" * 32, "settings": {"seeds": 8}},
+        "provenance": {
+            "scale": "quick",
+            "key": "ab" * 32,
+            "base_seed": 7,
+            "settings": {"missing": ["ptd"], "seeds": {"task-primitives": SEEDS, "lyapunov": SEEDS[:5]}},
+        },
         "sha256": "cd" * 32,
         "rows": rows,
     }
 
 
 @pytest.fixture(scope="session")
-def links():
+def kept(ledger, tmp_path_factory):
+    """Task primitives at standard: C2 is contradicted there, C3 asked something else, and C10 is new since."""
+    path = tmp_path_factory.mktemp("kept") / "task-primitives.json"
+    over = {"C2": {"verdict": "contradicted", "reason": "the interval excludes it"}, "C3": {"metric": "other"}}
+    rows = [row for row in ledger["rows"] if row["study"] == "task-primitives" and row["id"] != "C10"]
+    named = dict.fromkeys(("device", "key", "fingerprint"), "x") | {"study": "task-primitives", "scale": "standard"}
+    made = {**named, "base_seed": 0, "seeds": SEEDS, "settings": {"digest": "d"}}
+    claims = {"provenance": made, "rows": [{**row, **over.get(row["id"], {})} for row in rows]}
+    path.write_bytes(dump_kept(claims, commit="c0ffee" * 7, made="2026-11-27"))
+    return read_kept(path, since="code, settings or seeds changed since")
+
+
+@pytest.fixture(scope="session")
+def links(picture, kept):
+    cover = FigureEntry("accuracy", "Accuracy <of all>", "Mean over **8 seeds**; chance is $.1$.", picture)
     title = "Efficient and robust multi-task learning in the brain with modular task primitives"
     return [
-        StudyLink("task-primitives", title, "task-primitives.html"),
+        StudyLink("task-primitives", title, "task-primitives.html", cover, [kept]),
         StudyLink("lyapunov", "On Lyapunov exponents for RNNs", "lyapunov.html"),
         StudyLink("ptd", "A study that was not run", "ptd.html"),
     ]
@@ -145,7 +169,7 @@ def picture():
 
 
 @pytest.fixture(scope="session")
-def page(ledger, picture):
+def page(ledger, picture, kept):
     ancestry = (
         Ancestor("primitives", "train", (), "train_primitives, seeds 100-107"),
         Ancestor("readouts", "train", ("primitives",)),
@@ -176,4 +200,6 @@ def page(ledger, picture):
         notebook_href="task-primitives-notebook.html",
         command="snakemake --force task-primitives",
         provenance={"key": "ef" * 32, "seeds": [100, 101], "settings": {"papers": "x"}},
+        draw={"scale": "quick", "base_seed": 7, "seeds": {"task-primitives": SEEDS}},
+        kept=[kept],
     )

@@ -8,10 +8,12 @@ import select
 import shutil
 import subprocess
 import time
+from dataclasses import replace
 
 import pytest
 
 from dynatlas.site.notebook import render_notebook
+from dynatlas.site.pages import SITE, in_site
 from dynatlas.site.render import render_index, render_study
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -120,6 +122,7 @@ class Browser:
         self.process.wait(timeout=30)
 
 
+NAV = "[...document.querySelectorAll('nav a')].map(a => a.getAttribute('href'))"
 SENT = "Network.requestWillBeSent"
 
 
@@ -133,10 +136,12 @@ def browser(tmp_path_factory):
 @pytest.fixture(scope="module")
 def site(tmp_path_factory, ledger, links, page):
     folder = tmp_path_factory.mktemp("site mit ö")
-    _, notebook = render_notebook(NOTEBOOK, name="task-primitives", parameters={"study": "task-primitives"}, cwd=folder)
+    named = {"name": "task-primitives", "parameters": {"study": "task-primitives"}}
+    back = {"dynatlas": f"{SITE}index.html", "task-primitives": f"{SITE}task-primitives.html"}
+    _, notebook = render_notebook(NOTEBOOK, **named, cwd=folder, links=back)
     (folder / "index.html").write_text(render_index(ledger, links), encoding="utf-8")
     (folder / "task-primitives.html").write_text(render_study(page), encoding="utf-8")
-    (folder / "task-primitives-notebook.html").write_bytes(notebook)
+    (folder / "task-primitives-notebook.html").write_bytes(in_site(notebook))
     return folder
 
 
@@ -146,6 +151,7 @@ study = ""
 
 # %% [markdown]
 # # Title $x^2$
+# $$ y = a_1 + a_2 + a_3 + a_4 + a_5 + a_6 + a_7 + a_8 + a_9 + a_{10} + a_{11} + a_{12} + a_{13} + a_{14} + a_{15} $$
 
 # %%
 {i: "x" * 200 for i in range(3)}
@@ -166,6 +172,27 @@ def test_no_sideways_scrolling(browser, site, name, width):
     browser.open(site / name, width=width)
     assert browser.evaluate("innerWidth") == width
     assert browser.evaluate("document.documentElement.scrollWidth") <= width
+
+
+@pytest.mark.parametrize(("name", "wide"), [("task-primitives.html", 2), ("task-primitives-notebook.html", 1)])
+def test_wide_formulas_scroll_inside_and_small_ones_do_not(browser, site, name, wide):
+    browser.open(site / name, width=360)
+    boxes = "[...document.querySelectorAll('.math')].map(m => m.scrollWidth > m.clientWidth)"
+    assert browser.evaluate(boxes).count(True) == wide
+    browser.open(site / name, width=1200)
+    assert browser.evaluate(boxes).count(True) == 0
+
+
+def test_a_formula_stands_on_the_line_of_its_text(browser, tmp_path, page):
+    """Its box scrolls, and a box that scrolls may lose the text's baseline."""
+    text = "a <span id='word'>x</span> $x$ b $x = a_{1} + b$ c"
+    (tmp_path / "line.html").write_text(render_study(replace(page, readme=text)), encoding="utf-8")
+    browser.open(tmp_path / "line.html")
+    bottoms = browser.evaluate(
+        "[...document.querySelectorAll('#word, #readme + .prose mi')].map(e => e.getBoundingClientRect().bottom)"
+    )
+    assert len(bottoms) > 3
+    assert max(bottoms) - min(bottoms) < 8
 
 
 def test_figures_are_visible(browser, site):
@@ -230,8 +257,13 @@ def test_links_between_pages_lead_somewhere(browser, site):
     targets = [link.partition("#") for link in links if link.startswith("task-primitives")]
     assert len(targets) == 10
     assert all(name == "task-primitives.html" and anchor in anchors for name, _, anchor in targets)
-    for own in browser.evaluate("[...document.querySelectorAll('nav a')].map(a => a.getAttribute('href'))"):
+    for own in browser.evaluate(NAV):
         assert own[1:] in anchors if own.startswith("#") else (site / own).exists()
+
+
+def test_a_notebook_leads_back_to_its_study_and_the_front_page(browser, site):
+    browser.open(site / "task-primitives-notebook.html")
+    assert browser.evaluate(NAV) == ["index.html", "task-primitives.html"]
 
 
 def test_the_browser_would_notice(browser, site, tmp_path):

@@ -8,6 +8,7 @@ import pytest
 
 from dynatlas.site.kernel import _stable
 from dynatlas.site.notebook import NotebookError, render_notebook
+from dynatlas.site.pages import SITE, in_site
 
 HEAD = """\
 # %% [markdown]
@@ -130,6 +131,13 @@ def test_without_parameters_no_cell_needs_to_be_tagged(tmp_path):
     ipynb, page = render_notebook("# %%\n40 + 2\n", name="a guide", parameters={}, cwd=tmp_path)
     assert outputs(ipynb)[0]["data"]["text/plain"] == ["42"]
     assert "<title>Notebook: a guide</title>" in page.decode()
+
+
+def test_the_page_leads_back_and_its_copy_in_the_site_does_too(tmp_path):
+    links = {"dynatlas": f"{SITE}index.html", "demo": f"{SITE}demo.html"}
+    _, page = render_notebook("# %%\n1\n", name="demo", parameters={}, cwd=tmp_path, links=links)
+    assert re.findall(r'<a href="([^"#]+)"', page.decode()) == ["../site/index.html", "../site/demo.html"]
+    assert re.findall(r'<a href="([^"#]+)"', in_site(page).decode()) == ["index.html", "demo.html"]
 
 
 def test_read_only_home_is_enough(tmp_path, monkeypatch):

@@ -1,9 +1,14 @@
 from __future__ import annotations
 
+from html import escape
+
 import pandas as pd
 import pytest
 
 from dynatlas import artefacts
+from dynatlas.config import read_yaml
+from dynatlas.nodes import ROOT
+from dynatlas.site.content import alternative
 from dynatlas.site.notebook import render_notebook
 from dynatlas.site.reader import open_study
 
@@ -12,6 +17,8 @@ TABLES = {
     "accuracy": [f"{FOLDER}/accuracy.parquet"],
     "drop": [f"{FOLDER}/drop@arm=SEP.parquet", f"{FOLDER}/drop@arm=MP.parquet"],
 }
+DECLARED = read_yaml(ROOT / "config" / "studies" / "task-primitives.yaml")["figures"]["accuracy"]
+WORDS = escape(alternative(DECLARED["title"], DECLARED["caption"]))
 
 
 @pytest.fixture(scope="module")
@@ -24,10 +31,10 @@ def root(tmp_path_factory, page):
         artefacts.write_table(root / TABLES["drop"][place], {"key": f"drop {place}"}, frame.assign(arm=arm))
     artefacts.write_table(results / "tables" / "drop@arm=taken out.parquet", {"key": "old"}, frame.assign(arm="old"))
     keys = {name: {path: f"{name} {place}" for place, path in enumerate(paths)} for name, paths in TABLES.items()}
-    provenance = {"key": "k", "settings": {"tables": keys}}
+    provenance = {"key": "k", "base_seed": 7, "seeds": [100, 101], "settings": {"tables": keys}}
     artefacts.write_json(results / "claims.json", provenance, {"rows": list(page.rows)})
     pictures = root / "figures" / "quick" / "task-primitives"
-    files = {"multitask.png": page.figures[0].png, "multitask.pdf": b"%PDF"}
+    files = {"accuracy.png": page.figures[0].png, "accuracy.pdf": b"%PDF"}
     artefacts.write_files(pictures, results / "figures.json", provenance={}, files=files)
     return root
 
@@ -63,14 +70,17 @@ def test_a_table_that_the_verdicts_do_not_rest_on_is_refused(study, root):
 
 
 def test_figure_shows_the_picture(study):
-    assert 'src="data:image/png;base64,iVBOR' in study.figure("multitask")._repr_html_()
+    shown = study.figure("accuracy")
+    assert 'src="data:image/png;base64,iVBOR' in shown._repr_html_()
+    assert f'alt="{WORDS}"' in shown._repr_html_()
+    assert repr(shown) == f"figure accuracy: {DECLARED['title']}"
 
 
 @pytest.mark.parametrize(
     ("ask", "message"),
     [
         (lambda study: study.table("acuracy"), "no table 'acuracy' at scale quick; did you mean 'accuracy'?"),
-        (lambda study: study.figure("multitsk"), "no figure 'multitsk' at scale quick; did you mean 'multitask'?"),
+        (lambda study: study.figure("acuracy"), "no figure 'acuracy' at scale quick; did you mean 'accuracy'?"),
     ],
 )
 def test_an_unknown_name_is_answered_with_the_nearest(study, ask, message):
@@ -91,12 +101,12 @@ def test_a_notebook_below_the_results_finds_them(root):
 
 
 def test_a_damaged_figure_is_refused(study, root):
-    path = root / "figures" / "quick" / "task-primitives" / "multitask.png"
+    path = root / "figures" / "quick" / "task-primitives" / "accuracy.png"
     whole = path.read_bytes()
     path.write_bytes(whole[:-1])
     try:
         with pytest.raises(artefacts.ArtefactError, match="damaged"):
-            study.figure("multitask")
+            study.figure("accuracy")
     finally:
         path.write_bytes(whole)
 
@@ -106,11 +116,12 @@ def test_in_a_notebook(root):
         '# %% tags=["parameters"]\nstudy = ""\nscale = ""\nroot = "."\n\n# %%\n'
         "from dynatlas.site.reader import open_study\n\n"
         "results = open_study(study, scale, root)\nresults.claim_table()\n"
-        '\n# %%\nresults.figure("multitask")\n'
+        '\n# %%\nresults.figure("accuracy")\n'
     )
     parameters = {"study": "task-primitives", "scale": "quick"}
     _, html = render_notebook(source, name="task-primitives", parameters=parameters, cwd=root)
     page = html.decode()
     assert page.count('class="forest"') == 11
-    assert 'alt="figure multitask"' in page
+    assert f'alt="{WORDS}"' in page
+    assert "scale quick; base seed 7; 2 seeds (100 to 101): task-primitives" in page
     assert "&lt;of separate networks&gt;" in page

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from base64 import b64decode
 from dataclasses import replace
 from html.parser import HTMLParser
 from xml.etree import ElementTree
@@ -11,6 +12,7 @@ from dynatlas.claims.verdicts import VERDICTS
 from dynatlas.site.ancestry import ancestry_svg
 from dynatlas.site.content import Ancestor, GuideLink
 from dynatlas.site.render import MEANING, claim_views, render_index, render_study
+from dynatlas.site.thumbnail import thumbnail
 
 VOID = {"meta", "link", "br", "img", "input", "hr"}
 
@@ -70,7 +72,7 @@ def test_nothing_is_fetched(pages, name):
 def test_every_picture_has_words(pages):
     for tag, attributes in parsed(pages["study"]).tags:
         if tag == "img":
-            assert attributes["alt"]
+            assert "Mean over 8 seeds with 95 % intervals; chance is 0.1." in attributes["alt"]
         if tag == "svg":
             assert attributes.get("aria-label") or attributes.get("aria-hidden") == "true"
 
@@ -105,6 +107,20 @@ def test_guides_are_linked_with_their_notebooks_where_there_are_any(pages, ledge
     assert "On <your> networks" in "".join(document.text)
 
 
+def test_front_page_shows_a_small_picture_of_each_study_that_has_one(pages, picture):
+    (shown,) = [attributes for tag, attributes in parsed(pages["index"]).tags if tag == "img"]
+    assert shown["alt"] == "Accuracy <of all>. Mean over 8 seeds; chance is .1."
+    small = b64decode(shown["src"].removeprefix("data:image/png;base64,"))
+    assert int.from_bytes(small[16:20], "big") == 640
+    assert len(small) < len(picture) / 2
+    assert thumbnail(small) == thumbnail(small)
+
+
+def test_a_picture_that_is_small_already_is_not_blown_up(picture):
+    small = thumbnail(picture, width=100)
+    assert thumbnail(small)[16:24] == small[16:24]
+
+
 def test_every_verdict_occurs_and_is_explained(ledger, pages):
     assert {row["verdict"] for row in ledger["rows"]} == set(VERDICTS) == set(MEANING)
     for meaning in MEANING.values():
@@ -125,6 +141,64 @@ def test_parts_stand_under_their_claim(ledger):
     views = claim_views(ledger["rows"])
     assert [view["row"]["id"] for view in views[:2]] == ["C1", "C2"]
     assert [part["row"]["id"] for part in views[0]["parts"]] == ["C1.level", "C1.sep", "C1.res"]
+
+
+def cells(view):
+    (at,) = view["scales"]
+    return at["verdict"], at.get("otherwise")
+
+
+def test_what_a_kept_ledger_says_stands_beside_each_claim_and_part(ledger, kept):
+    views = {view["row"]["study"] + view["row"]["id"]: view for view in claim_views(ledger["rows"], [kept])}
+    assert cells(views["task-primitivesC1"]) == ("reproduced", False)
+    assert [cells(part) for part in views["task-primitivesC1"]["parts"]] == [("reproduced", False)] * 3
+    assert cells(views["task-primitivesC2"]) == ("contradicted", False)
+    assert cells(views["task-primitivesC3"]) == (kept.rows["C3"]["verdict"], True)
+    assert cells(views["task-primitivesC10"]) == (None, None)  # new since
+    assert cells(views["lyapunovC3"]) == (None, None)  # another study's
+
+
+@pytest.mark.parametrize("name", ["index", "study"])
+def test_pages_say_what_a_kept_ledger_was_made_by(pages, kept, name):
+    text = " ".join("".join(parsed(pages[name]).text).split())
+    assert f"standard of task-primitives: kept in docs/ledgers, {kept.about}" in text
+    contradicted = sum(row["verdict"] == "contradicted" for row in kept.rows.values())
+    assert text.count("at standard contradicted") == contradicted == 3
+    assert text.count("the claim asked otherwise then") == 1
+
+
+def test_front_page_counts_the_verdicts_of_kept_ledgers(pages):
+    item = pages["index"].partition("at standard</small>")[2].partition("</li>")[0]
+    counts = re.findall(r'title="([a-z ]+)".*?</svg> (\d+)', item)
+    assert dict(counts)["contradicted"] == "3"
+
+
+def test_seeds_and_base_seed_stand_above_the_table(pages):
+    text = {name: html.partition('<table class="claims"')[0] for name, html in pages.items()}
+    assert "scale quick; base seed 7; 8 seeds (100 to 107): task-primitives" in text["study"]
+    assert "8 seeds (100 to 107): task-primitives; 5 seeds (100 to 104): lyapunov" in text["index"]
+
+
+def test_summaries_count_apart_what_verdicts_rest_on_and_name_what_is_not_as_locked(pages, ledger):
+    text = " ".join("".join(parsed(pages["index"]).text).split())
+    kinds = [row["rests_on"] for row in ledger["rows"] if row["part_of"] is None]
+    assert len(set(kinds)) > 1
+    for kind in set(kinds):
+        assert f"{kinds.count(kind)} rest on {kind}:" in text
+    assert "2 of 13 claims are not as config/claims.lock has them: task-primitives C3, lyapunov C3" in text
+    assert pages["index"].count(">not as locked<") == 2
+    assert pages["study"].count(">not as locked<") == 1
+
+
+def test_pages_without_kept_ledgers_have_no_such_column(ledger, links, page):
+    bare = [render_index(ledger, [replace(link, kept=()) for link in links]), render_study(replace(page, kept=()))]
+    assert not any("standard" in html for html in bare)
+
+
+def test_where_a_statement_stands_and_the_papers_own_figure_are_beside_it(pages):
+    for html in pages.values():
+        text = " ".join("".join(parsed(html).text).split())
+        assert "source: abstract; the paper's own figure: 100 times fewer (figure 3)" in text
 
 
 def test_a_part_without_an_effect_is_shown_all_the_same(ledger, page):

@@ -71,8 +71,13 @@ def test_the_report_holds_figures_notebooks_and_ledger_and_opens_offline(engine)
     for wanted in ("errors.png", "biases.png", "notebook.html", "ledger.json"):
         assert any(name.endswith(wanted) for name in names), (wanted, names)
     (page,) = pages
-    for words in ("Error against rate", "Figures", "Notebooks", "Ledger", "toy"):
+    for words in ("Error against rate", "Figures", "Notebooks", "Ledger", "toy", "the results of 1 paper on"):
         assert words in page
+    captions = r"<p>([^<]*)</p><p>Figure of(?:(?!</p>).)*?dynatlas ancestry figures/quick/toy/(\w+).png"
+    assert {name: caption for caption, name in re.findall(captions, page, re.DOTALL)} == {
+        "errors": "Squared error after training; points are seeds.",
+        "biases": "Mean of the targets; points are seeds.",
+    }
     assert not re.search(r"<(?:script|link|img)[^>]+(?:src|href)=[\"']https?://", page)
 
 

@@ -15,6 +15,7 @@ from dynatlas.engine import (
     folder_option,
     job_options,
     job_prefix,
+    report_texts,
     speak_plainly,
 )
 
@@ -32,6 +33,7 @@ except ConfigError as error:
 # The `prefix:` of a workflow that imports this one as a module; jobs work in that folder.
 FOLDER = os.path.dirname(workflow.modifier.path_modifier.modify("file"))
 OPTIONS = job_options(ATLAS, folder=FOLDER)
+config["report"] = report_texts(ATLAS)  # read by the templates in workflow/report
 speak_plainly(ATLAS)
 shell.prefix(
     job_prefix(

@@ -10,6 +10,7 @@ import numpy as np
 
 from dynatlas.claims.declaration import RestsOn
 from dynatlas.claims.intervals import Floats
+from dynatlas.claims.kept import Kept
 from dynatlas.claims.verdicts import REPORTED, VERDICTS
 
 LedgerRow = dict[str, Any]
@@ -114,20 +115,49 @@ def render(
     *,
     studies: Iterable[str] | None = None,
     draw: Mapping[str, Any] | None = None,
+    beside: Sequence[Kept] = (),
 ) -> str:
     """The ledger as a text: `table` for a terminal, `markdown`, or `json` (all fields).
 
-    `draw` (as in `draw_text`) stands above the table.
+    `draw` (as in `draw_text`) stands above the table; `beside` are kept ledgers, each scale of which gets a column.
     """
     if form == "json":
         content = {"draw": draw, "summary": summarise(rows, studies), "rows": list(rows)}
         return json.dumps(content, indent=1, allow_nan=False)
+    above = f"{draw_text(draw)}\n\n" if draw else ""
+    below = "".join(f"{line}\n" for line in kept_lines(beside))
+    return f"{above}{as_table(rows, form, beside)}\n\n{summary_text(summarise(rows, studies))}\n{below}"
+
+
+def as_table(rows: Sequence[Mapping[str, Any]], form: str = "table", beside: Sequence[Kept] = ()) -> str:
+    """The rows alone: `table` for a terminal, or `markdown`."""
     if form not in ("table", "markdown"):
         raise ValueError(f"format {form!r}: allowed are table, markdown, json")
-    cells = [_HEADER, *(_cells(row) for row in rows)]
-    body = _markdown(cells) if form == "markdown" else _aligned(cells)
-    above = f"{draw_text(draw)}\n\n" if draw else ""
-    return f"{above}{body}\n\n{summary_text(summarise(rows, studies))}\n"
+    scales = list(dict.fromkeys(one.scale for one in beside))
+    cells = [_beside(_HEADER, scales)]
+    cells += [_beside(_cells(row), [_kept_cell(row, scale, beside) for scale in scales]) for row in rows]
+    return _markdown(cells) if form == "markdown" else _aligned(cells)
+
+
+def kept_lines(kept: Iterable[Kept]) -> list[str]:
+    """What each kept ledger was made by, a line each."""
+    return [f"{one.scale} of {one.study}: {one.about}" for one in kept]
+
+
+def _beside(cells: tuple[str, ...], others: Sequence[str]) -> tuple[str, ...]:
+    """Cells of a row with those of other scales behind verdict and effect."""
+    at = _HEADER.index("test")
+    return (*cells[:at], *others, *cells[at:])
+
+
+def _kept_cell(row: Mapping[str, Any], scale: str, kept: Sequence[Kept]) -> str:
+    """Verdict and effect at another scale; marked where the claim asked something else then."""
+    for one in kept:
+        if (one.study, one.scale) == (row["study"], scale) and row["id"] in one.rows:
+            there = one.rows[row["id"]]
+            otherwise = "(asked otherwise then)" if one.asked_otherwise(row) else ""
+            return " ".join(filter(None, [there["verdict"], _interval(there, ""), otherwise]))
+    return ""
 
 
 _HEADER = (
@@ -160,9 +190,9 @@ def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
         _number(row["p"]),
         _number(row["p_holm"]),
         " ".join(filter(None, [row["control_verdict"], "(fixed)" if row["control_fixed"] else "", control])),
-        row["rests_on"],
+        row["rests_on"] or "",
         row["locked"] or "",
-        says,
+        says or "",
     )
 
 
@@ -185,10 +215,10 @@ def _number(value: float | None) -> str:
 
 
 def _aligned(cells: Sequence[tuple[str, ...]]) -> str:
-    widths = [max(len(row[column]) for row in cells) for column in range(len(_HEADER))]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(cells[0]))]
     return "\n".join("  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in cells)
 
 
 def _markdown(cells: Sequence[tuple[str, ...]]) -> str:
     lines = ["| " + " | ".join(one.strip().replace("|", "\\|") for one in row) + " |" for row in cells]
-    return "\n".join([lines[0], "|" + " --- |" * len(_HEADER), *lines[1:]])
+    return "\n".join([lines[0], "|" + " --- |" * len(cells[0]), *lines[1:]])

@@ -5,15 +5,17 @@ from __future__ import annotations
 import argparse
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from dynatlas import artefacts
 from dynatlas.atlas import Atlas
 from dynatlas.claims.brief import brief_table
+from dynatlas.claims.kept import Kept, read_kept
 from dynatlas.claims.ledger import draw_text, render, summarise, summary_text
 from dynatlas.cli import atlas_of
+from dynatlas.plan import kept_path
 
 
 def run(options: argparse.Namespace) -> int:
@@ -27,12 +29,23 @@ def run(options: argparse.Namespace) -> int:
     if options.brief:
         rows = [row for row in rows if row["part_of"] is None]
     draw = draw_of(atlas, rows)
-    if options.format is None and (options.brief or sys.stdout.isatty()):
+    if options.format is None and not options.beside and (options.brief or sys.stdout.isatty()):
         body = brief_table(rows, width=shutil.get_terminal_size(fallback=(120, 24)).columns)
         print(f"{draw_text(draw)}\n\n{body}\n\n{summary_text(summarise(rows, studies))}")
     else:
-        print(render(rows, options.format or "table", studies=studies, draw=draw), end="")
+        beside = [kept for scale in options.beside for kept in kept_ledgers(atlas, draw["seeds"], scale)]
+        print(render(rows, options.format or "table", studies=studies, draw=draw, beside=beside), end="")
     return 0
+
+
+def kept_ledgers(atlas: Atlas, studies: Iterable[str], scale: str) -> list[Kept]:
+    """The ledgers of a scale that are kept in git, of those studies that have one."""
+    paths = {study: kept_path(atlas.root, study, scale) for study in studies}
+    return [
+        read_kept(path, since=atlas.plan(study).changed_since(scale, path))
+        for study, path in paths.items()
+        if path.exists()
+    ]
 
 
 def draw_of(atlas: Atlas, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+from dynatlas.claims.kept import Kept
+
+MARKS = re.compile(r"[*`$]+")
 
 
 @dataclass(frozen=True)
@@ -29,14 +34,24 @@ class FigureEntry:
     caption: str
     """Markdown."""
     png: bytes
-    ancestry: Sequence[Ancestor]
-    command: str
+    ancestry: Sequence[Ancestor] = ()
+    command: str = ""
     """What remakes the figure."""
+
+    @property
+    def words(self) -> str:
+        """What is read aloud in its place."""
+        return alternative(self.title, self.caption)
 
 
 def shown_width(png: bytes) -> int:
     """Width in CSS pixels at which a figure's text is as large as the page's (8 pt at 200 dpi; PNG's IHDR chunk)."""
     return round(0.7 * int.from_bytes(png[16:20], "big"))
+
+
+def alternative(title: str, caption: str) -> str:
+    """What is read aloud in a figure's place: its title, and its caption without the marks of markdown."""
+    return f"{title}. {MARKS.sub('', ' '.join(caption.split()))}"
 
 
 @dataclass(frozen=True)
@@ -56,6 +71,10 @@ class StudyPage:
     command: str
     """What remakes the whole study."""
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    draw: Mapping[str, Any] = field(default_factory=dict)
+    """What decided every random draw, as `claims.ledger.draw_text` takes it."""
+    kept: Sequence[Kept] = ()
+    """Its ledgers at other scales."""
 
 
 @dataclass(frozen=True)
@@ -74,3 +93,7 @@ class StudyLink:
     study: str
     title: str
     href: str
+    cover: FigureEntry | None = None
+    """The figure that stands for the study."""
+    kept: Sequence[Kept] = ()
+    """Its ledgers at other scales."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from re import Match
 from typing import Any
 
 import mistune
@@ -11,6 +12,9 @@ from mistune.renderers.html import HTMLRenderer
 from nbconvert.filters.highlight import Highlight2HTML
 
 PLUGINS = ("math", "table", "footnotes", "strikethrough")
+INLINE_MATH = r"\$\$(?P<display>(?:[^$\\]|\\.)+?)\$\$|\$(?!\s*\$)(?P<inline>(?:[^$\\]|\\.)+?)\$(?!\d)"
+"""What Jupyter takes for mathematics: blanks and line ends inside count for nothing. No digit follows the closing
+dollar (`$5 and $10` is money); a dollar that is none of ours is written `\\$`."""
 
 
 def math_ml(latex: str, *, display: str = "inline") -> str:
@@ -39,12 +43,12 @@ class _Renderer(HTMLRenderer):
             return str(Highlight2HTML()(code, (info or "text").split()[0]))
 
     def inline_math(self, text: str) -> str:
-        """`$...$`."""
-        return math_ml(text)
+        """`$...$`, in a box that scrolls where the line is too short for it."""
+        return f'<span class="math">{math_ml(text)}</span>'
 
     def block_math(self, text: str) -> str:
-        """`$$...$$` on lines of its own."""
-        return f"<p>{math_ml(text, display='block')}</p>\n"
+        """`$$...$$`, in a box that scrolls where the page is too narrow for it."""
+        return f'<span class="math block">{math_ml(text, display="block")}</span>\n'
 
 
 def render_markdown(text: str, *, shift: int = 0) -> str:
@@ -54,4 +58,12 @@ def render_markdown(text: str, *, shift: int = 0) -> str:
         text: markdown, which may hold HTML.
         shift: headings move this many levels down, so that a README fits under a page's own title.
     """
-    return str(mistune.create_markdown(renderer=_Renderer(shift), plugins=list(PLUGINS))(text))
+    markdown = mistune.create_markdown(renderer=_Renderer(shift), plugins=list(PLUGINS))
+    markdown.inline.register("inline_math", INLINE_MATH, _parse_math)
+    return str(markdown(text))
+
+
+def _parse_math(inline: mistune.InlineParser, found: Match[str], state: mistune.InlineState) -> int:
+    kind = "inline" if found["display"] is None else "block"
+    state.append_token({"type": f"{kind}_math", "raw": found["display"] or found["inline"].strip(" \n`")})
+    return found.end()

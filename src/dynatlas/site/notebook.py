@@ -30,7 +30,13 @@ class NotebookError(Exception):
 
 
 def render_notebook(
-    source: str, *, name: str, parameters: Mapping[str, Any], cwd: Path, timeout: float = 600
+    source: str,
+    *,
+    name: str,
+    parameters: Mapping[str, Any],
+    cwd: Path,
+    links: Mapping[str, str] | None = None,
+    timeout: float = 600,
 ) -> tuple[bytes, bytes]:
     """Execute a notebook and render it.
 
@@ -40,6 +46,7 @@ def render_notebook(
         name: what the page and errors call it: the study's name, or the guide's.
         parameters: values that replace the defaults, of types that `repr` writes back (text, numbers, lists).
         cwd: folder in which the cells run.
+        links: the way back from the page, text to address.
         timeout: seconds that one cell may take.
 
     Returns:
@@ -55,7 +62,7 @@ def render_notebook(
         execute(notebook, cwd=cwd, timeout=timeout)
     except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
         raise NotebookError(_explain(notebook, error, name, timeout), _ipynb(notebook)) from error
-    return _ipynb(notebook), _page(notebook, name)
+    return _ipynb(notebook), _page(notebook, name, links or {})
 
 
 def _set_parameters(notebook: NotebookNode, parameters: Mapping[str, Any], name: str) -> None:
@@ -104,7 +111,7 @@ def _ipynb(notebook: NotebookNode) -> bytes:
     return (nbformat.writes(notebook, version=4) + "\n").encode()
 
 
-def _page(notebook: NotebookNode, name: str) -> bytes:
+def _page(notebook: NotebookNode, name: str, links: Mapping[str, str]) -> bytes:
     exporter = HTMLExporter(
         template_name="basic",
         filters={"markdown2html": render_markdown},
@@ -117,4 +124,4 @@ def _page(notebook: NotebookNode, name: str) -> bytes:
         embed_images=True,
     )
     body, _ = exporter.from_notebook_node(notebook)
-    return render_template("notebook.html", title=name, body=body).encode()
+    return render_template("notebook.html", title=name, body=body, links=links).encode()

@@ -7,6 +7,9 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+SITE = "../site/"
+"""The way from a study's folder to the site's."""
+
 
 @cache
 def _environment() -> Environment:
@@ -24,3 +27,8 @@ def _environment() -> Environment:
 def render_template(name: str, **values: Any) -> str:
     """Fill a template of the folder `templates`."""
     return str(_environment().get_template(name).render(**values))
+
+
+def in_site(page: bytes) -> bytes:
+    """A page of a study's folder as it stands in the site's own folder, whatever that is called where it is put."""
+    return page.replace(f'href="{SITE}'.encode(), b'href="')

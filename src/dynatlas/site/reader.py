@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dynatlas import artefacts
-from dynatlas.config import split_scale
+from dynatlas.config import read_yaml, split_scale
 from dynatlas.names import nearest
-from dynatlas.site.content import shown_width
+from dynatlas.nodes import ROOT
+from dynatlas.site.content import alternative, shown_width
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -89,16 +90,20 @@ class StudyReader:
         folder = self.root / "figures" / self.scale / self.study
         png = artefacts.read_file(folder, manifest, name=f"{name}.png")
         source = f"data:image/png;base64,{base64.b64encode(png).decode()}"
-        html = f'<img alt="figure {escape(name)}" src="{source}" width="{shown_width(png)}">'
-        return Html(html, f"figure {name}")
+        declared = read_yaml(ROOT / "config" / "studies" / f"{self.study}.yaml")["figures"][name]
+        words = alternative(declared["title"], declared["caption"])
+        html = f'<img alt="{escape(words)}" src="{source}" width="{shown_width(png)}">'
+        return Html(html, f"figure {name}: {declared['title']}")
 
     def claim_table(self) -> Html:
         """The claims with verdict (colour and shape), effect, interval, margin and control, for display."""
         from dynatlas.site.render import render_claim_table
 
+        made = artefacts.read_json(self.results / "claims.json")["provenance"]
+        draw = {"scale": self.scale, "base_seed": made["base_seed"], "seeds": {self.study: made["seeds"]}}
         rows = self.rows()
         text = "\n".join(f"{row['id']}: {row['verdict']}" for row in rows)
-        return Html(render_claim_table(rows), text)
+        return Html(render_claim_table(rows, draw), text)
 
     def _unknown(self, kind: str, name: str, known: list[str]) -> str:
         there = ", ".join(known) or "none"

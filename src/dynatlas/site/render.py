@@ -7,14 +7,17 @@ from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dynatlas.claims.ledger import summarise
+from dynatlas.claims.kept import Kept, claims_of
+from dynatlas.claims.ledger import draw_text, summarise
 from dynatlas.claims.verdicts import VERDICTS
+from dynatlas.config import SCALES
 from dynatlas.site.ancestry import ancestry_svg
-from dynatlas.site.content import GuideLink, StudyLink, StudyPage, shown_width
+from dynatlas.site.content import FigureEntry, GuideLink, StudyLink, StudyPage, shown_width
 from dynatlas.site.forest import forest_svg, interval_text, number
 from dynatlas.site.markdown import render_markdown
 from dynatlas.site.pages import render_template
 from dynatlas.site.shapes import icon
+from dynatlas.site.thumbnail import thumbnail
 
 Row = Mapping[str, Any]
 
@@ -37,17 +40,24 @@ def render_index(ledger: Mapping[str, Any], studies: Sequence[StudyLink], *, gui
         guides: what is not about a study, in the order in which it is shown.
     """
     rows = ledger["rows"]
-    missing = ledger["provenance"].get("settings", {}).get("missing", [])
+    made = ledger["provenance"]
+    missing = made["settings"]["missing"]
     return render_template(
         "index.html",
         summary=summarise(rows, [*(link.study for link in studies), *missing]),
-        links=[{"link": link, "tally": _tally(_of_study(rows, link.study))} for link in studies],
+        links=[
+            {"link": link, "tallies": _tallies(_of_study(rows, link.study), link.kept), "cover": _cover(link.cover)}
+            for link in studies
+        ],
+        kept=[one for link in studies for one in link.kept],
+        scales=_scales([one for link in studies for one in link.kept]),
         guides=guides,
-        claims=claim_views(rows),
-        scale=rows[0]["scale"] if rows else ledger["provenance"].get("scale", ""),
+        claims=claim_views(rows, [one for link in studies for one in link.kept]),
+        scale=made["scale"],
+        draw=draw_text({**made, "seeds": made["settings"]["seeds"]}),
         verdicts=MEANING,
         icons={verdict: icon(verdict) for verdict in VERDICTS},
-        provenance=_facts({**ledger["provenance"], "sha256": ledger["sha256"]}),
+        provenance=_facts({**made, "sha256": ledger["sha256"]}),
     )
 
 
@@ -68,7 +78,10 @@ def render_study(page: StudyPage, *, index_href: str = "index.html") -> str:
         page=page,
         index_href=index_href,
         summary=summarise(page.rows),
-        claims=claim_views(page.rows),
+        draw=draw_text(page.draw),
+        kept=page.kept,
+        scales=_scales(page.kept),
+        claims=claim_views(page.rows, page.kept),
         figures=figures,
         readme=render_markdown(page.readme, shift=2),
         verdicts=MEANING,
@@ -77,25 +90,50 @@ def render_study(page: StudyPage, *, index_href: str = "index.html") -> str:
     )
 
 
-def render_claim_table(rows: Sequence[Row]) -> str:
-    """The claims alone, as a fragment for a notebook, with the style it needs."""
-    return render_template("claim_table.html", claims=claim_views(rows))
+def render_claim_table(rows: Sequence[Row], draw: Mapping[str, Any]) -> str:
+    """The claims alone, as a fragment for a notebook, with the style it needs; `draw` as `draw_text` takes it."""
+    return render_template("claim_table.html", claims=claim_views(rows), draw=draw_text(draw))
 
 
-def claim_views(rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """Each claim with its parts, all of it as the templates show it, in the order of the ledger."""
+def claim_views(rows: Sequence[Row], kept: Sequence[Kept] = ()) -> list[dict[str, Any]]:
+    """Each claim with its parts, all of it as the templates show it, in the order of the ledger.
+
+    `kept` are ledgers of other scales; each claim gets a cell for every scale among them.
+    """
     views: list[dict[str, Any]] = []
     for row in rows:
         if row["part_of"] is None:
-            views.append({**_view(row), "parts": []})
+            views.append({**_view(row, kept), "parts": []})
         else:
-            views[-1]["parts"].append(_view(row))
+            views[-1]["parts"].append(_view(row, kept))
     return views
 
 
-def _view(row: Row) -> dict[str, Any]:
+def _scales(kept: Sequence[Kept]) -> list[str]:
+    return [scale for scale in SCALES if any(one.scale == scale for one in kept)]
+
+
+def _at_scale(row: Row, scale: str, kept: Sequence[Kept]) -> dict[str, Any]:
+    """What a kept ledger says of a row; without a verdict where it says nothing."""
+    found = next((one for one in kept if (one.study, one.scale) == (row["study"], scale)), None)
+    there = found.rows.get(row["id"]) if found else None
+    if found is None or there is None:
+        return {"scale": scale, "verdict": None}
+    return {
+        "scale": scale,
+        "verdict": there["verdict"],
+        "kind": str(there["verdict"]).replace(" ", "-"),
+        "icon": icon(there["verdict"]),
+        "effect": interval_text(there),
+        "reason": there["reason"],
+        "otherwise": found.asked_otherwise(row),
+    }
+
+
+def _view(row: Row, kept: Sequence[Kept]) -> dict[str, Any]:
     return {
         "row": row,
+        "scales": [_at_scale(row, scale, kept) for scale in _scales(kept)],
         "anchor": f"{row['study']}-{row['id']}",
         "kind": str(row["verdict"]).replace(" ", "-"),
         "icon": icon(row["verdict"]),
@@ -103,8 +141,16 @@ def _view(row: Row) -> dict[str, Any]:
         "effect": interval_text(row),
         "control": interval_text(row, "control_"),
         "rule": _rule(row),
+        "source": _source(row),
         "facts": _claim_facts(row),
     }
+
+
+def _source(row: Row) -> str:
+    """Where the statement stands, and the paper's own figure where its card has one."""
+    where = f" ({row['paper_where']})" if row["paper_where"] else ""
+    own = f"the paper's own figure: {row['paper']}{where}" if row["paper"] else ""
+    return "; ".join(filter(None, [row["source"], own]))
 
 
 def _rule(row: Row) -> str:
@@ -125,10 +171,7 @@ def _measured(row: Row) -> str:
 
 def _claim_facts(row: Row) -> list[tuple[str, str]]:
     """What stands under a claim's details: only what there is."""
-    paper = [row["paper"], row["paper_where"] and f"({row['paper_where']})"]
     facts = {
-        "in the paper": row["source"],
-        "the paper's value": " ".join(filter(None, paper)),
         "compared": row["compared"],
         "test": _rule(row),
         "seeds": None if row["n"] is None else str(row["n"]),
@@ -138,14 +181,26 @@ def _claim_facts(row: Row) -> list[tuple[str, str]]:
         "p, Holm": number(row["p_holm"]),
         "control": row["control"],
         "control's verdict": " · ".join(filter(None, [row["control_verdict"], row["control_reason"]])),
+        "rests on": row["rests_on"],
         "decided by": row["decided_by"],
         "claim's hash": row["claim_hash"][:16],
+        "as locked": row["locked"],
     }
     return [(name, value) for name, value in facts.items() if value]
 
 
+def _cover(figure: FigureEntry | None) -> str:
+    """The data of the small picture; empty where there is none."""
+    return b64encode(thumbnail(figure.png)).decode() if figure else ""
+
+
 def _of_study(rows: Sequence[Row], study: str) -> list[Row]:
     return [row for row in rows if row["study"] == study and row["part_of"] is None]
+
+
+def _tallies(rows: Sequence[Row], kept: Sequence[Kept]) -> list[tuple[str, list[tuple[str, str, int]]]]:
+    """The verdicts of a study counted: at this scale (whose name is left out), and at those of kept ledgers."""
+    return [("", _tally(rows)), *((one.scale, _tally(claims_of(one))) for one in kept)]
 
 
 def _tally(rows: Sequence[Row]) -> list[tuple[str, str, int]]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from dynatlas import artefacts
 from dynatlas.nodes import ROOT, Node
 from dynatlas.site.notebook import NotebookError, render_notebook
+from dynatlas.site.pages import SITE
 
 
 def run_node(node: Node) -> None:
@@ -19,8 +20,12 @@ def run_node(node: Node) -> None:
             artefacts.check_key(Path(part.outputs[0]), artefacts.provenance_of(Path(part.outputs[0])), part.key)
     source = (ROOT / str(node.settings["file"])).read_text(encoding="utf-8")
     parameters = {"study": node.study, "scale": node.scale, "root": "."} if node.study else {}
+    name = node.study or node.name
+    links = (
+        {"dynatlas": f"{SITE}index.html", name: f"{SITE}{name}.html"} if node.study else {"dynatlas": "../index.html"}
+    )
     try:
-        notebook, page = render_notebook(source, name=node.study or node.name, parameters=parameters, cwd=Path.cwd())
+        notebook, page = render_notebook(source, name=name, parameters=parameters, cwd=Path.cwd(), links=links)
     except NotebookError as error:
         partial = Path("logs", node.scale, node.study, f"{node.name}-partial.ipynb")
         artefacts.write_bytes(partial, error.partial)

@@ -5,23 +5,43 @@ from __future__ import annotations
 from pathlib import Path
 
 from dynatlas import artefacts
+from dynatlas.claims.kept import Kept, read_kept
 from dynatlas.nodes import ROOT, Node
 from dynatlas.site.content import Ancestor, FigureEntry, GuideLink, StudyLink, StudyPage
+from dynatlas.site.pages import in_site
 from dynatlas.site.render import render_index, render_study
 
 
 def run_node(node: Node) -> None:
     """Render a study's page, with its notebook beside it, or the front page over the ledger."""
     if node.step == "index":
-        links = [StudyLink(study, title, f"{study}.html") for study, title in node.settings["papers"].items()]
+        links = [
+            StudyLink(
+                study,
+                title,
+                f"{study}.html",
+                cover=cover(node.needs[study], node.settings["covers"][study]),
+                kept=kept_ledgers(node.needs[study][0]),
+            )
+            for study, title in node.settings["papers"].items()
+        ]
         (ledger,) = node.needs["ledger"]
         guides = [GuideLink(title, f"guides/{name}.html") for name, title in node.settings["guides"].items()]
         front = render_index(artefacts.read_json(Path(ledger.outputs[0]), key=ledger.key), links, guides=guides)
         artefacts.write_bytes(Path(node.outputs[0]), front.encode())
     else:
         page, notebook = (Path(path) for path in node.outputs)
-        artefacts.write_bytes(notebook, Path(node.needs["notebook"][0].outputs[0]).read_bytes())
+        artefacts.write_bytes(notebook, in_site(Path(node.needs["notebook"][0].outputs[0]).read_bytes()))
         artefacts.write_bytes(page, render_study(study_page(node)).encode())
+
+
+def cover(nodes: tuple[Node, ...], name: str | None) -> FigureEntry | None:
+    """The figure that stands for a study on the front page; None for a study that draws none."""
+    if name is None:
+        return None
+    page, figures = nodes
+    title, caption = page.settings["figures"][name]
+    return FigureEntry(name, title, caption, _picture(figures, name))
 
 
 def study_page(node: Node) -> StudyPage:
@@ -55,7 +75,14 @@ def study_page(node: Node) -> StudyPage:
             "figures": figures.key,
             "libraries": node.settings["libraries"],
         },
+        draw={"scale": node.scale, "base_seed": node.base_seed, "seeds": {node.study: claims.seeds}},
+        kept=kept_ledgers(node),
     )
+
+
+def kept_ledgers(page: Node) -> list[Kept]:
+    """The ledgers of other scales that stand on a study's page."""
+    return [read_kept(ROOT / one["file"], since=one["since"]) for one in page.settings["kept"].values()]
 
 
 def _picture(figures: Node, name: str) -> bytes:
