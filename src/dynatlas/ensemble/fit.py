@@ -29,7 +29,7 @@ from dynatlas.ensemble.watch import Watch
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from dynatlas.jobs import Job
+    from dynatlas.jobs import Job, Progress
 
 Loss = Callable[[Params, int], Tensor]
 """`loss(parameters, step)` gives each member's loss (member,); it draws its own batch of this step."""
@@ -114,16 +114,7 @@ def fit(
     saver = _Saver.of(loop, state, streams=streams, job=job, name=name)
     saver.resume(state)
     report = job.progress(name, loop.total) if job else None
-    while state.step < loop.total:
-        loop.watch(state)
-        if not bool(loop.active(state).any()):
-            break
-        losses = loop.advance(state)
-        if report:
-            report(state.step, loss=losses.nanmean().item())
-        saver.save(state)
-    loop.watch(state, last=True)
-    saver.save(state, now=True)
+    loop.run(state, saver, report)
     return loop.fitted(state)
 
 
@@ -155,6 +146,19 @@ class _Loop:
             if watch.keep:
                 state.kept[name] = torch.full_like(flat, torch.nan)
         return state
+
+    def run(self, state: Learning, saver: _Saver, report: Progress | None) -> None:
+        """To the last step, or until no member learns any more."""
+        while state.step < self.total:
+            self.watch(state)
+            if not bool(self.active(state).any()):
+                break
+            losses = self.advance(state)
+            if report:
+                report(state.step, loss=losses.nanmean().item())
+            saver.save(state)
+        self.watch(state, last=True)
+        saver.save(state, now=True)
 
     def active(self, state: Learning) -> Tensor:
         """Which members still learn, (member,)."""
