@@ -12,7 +12,8 @@ from dynatlas.fingerprint import CodeIndex
 from dynatlas.joint import guide_nodes, ledger_nodes
 from dynatlas.names import nearest
 from dynatlas.nodes import ROOT, Node
-from dynatlas.plan import Plan, claims_path
+from dynatlas.places import claims_path
+from dynatlas.plan import Plan
 
 
 class Atlas:

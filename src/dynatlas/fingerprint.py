@@ -156,3 +156,13 @@ def _without_docstrings(node: Any) -> Any:
 
 def _is_text(node: ast.AST) -> bool:
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+
+
+def code_digest(index: CodeIndex, *modules: str) -> str:
+    """Hash of modules with all they import, and of the libraries that decide numbers."""
+    return digest([index.fingerprint(*modules), *(f"{lib}={v}" for lib, v in library_versions().items())])
+
+
+def templates_digest(root: Path) -> str:
+    """Hash of the site's templates, which pages and notebooks are filled into."""
+    return digest(file_digest(path) for path in sorted((root / "src" / "dynatlas" / "site" / "templates").glob("*")))

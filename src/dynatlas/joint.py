@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from dynatlas.config import ConfigError
-from dynatlas.fingerprint import CodeIndex, file_digest
+from dynatlas.fingerprint import CodeIndex, code_digest, file_digest, templates_digest
 from dynatlas.nodes import Node
-from dynatlas.plan import Plan, code_digest, keyed, templates_digest
+from dynatlas.plan import Plan, keyed
 
 
 def guide_nodes(root: Path, *, scale: str, index: CodeIndex) -> dict[str, Node]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
@@ -22,9 +21,10 @@ from dynatlas.config import (
     refuse_counted_development,
     split_scale,
 )
-from dynatlas.fingerprint import CodeIndex, digest, file_digest, library_versions
+from dynatlas.fingerprint import CodeIndex, code_digest, digest, file_digest, library_versions, templates_digest
 from dynatlas.names import nearest
 from dynatlas.nodes import Node, canonical
+from dynatlas.places import claims_path, kept_path, notebook_path, read_lock, study_folder
 from dynatlas.seeds import seed_list
 
 STEP_OF = {"data": "data", "runs": "train", "measures": "measure"}
@@ -33,38 +33,6 @@ MODULE_OF = {"data": "data", "train": "train", "measure": "measure", "figures": 
 """The study's module in which a step looks for its function."""
 FOLDER_OF = {"data": "data", "train": "runs", "measure": "tables"}
 COMPUTING = tuple(FOLDER_OF)
-
-
-def claims_path(root: Path, spec: StudySpec) -> Path:
-    """Where a study's claims are declared."""
-    return study_folder(root, spec) / "claims.yaml"
-
-
-def study_folder(root: Path, spec: StudySpec) -> Path:
-    """The folder of a study's Python package."""
-    return root.joinpath("src", *spec.package.split("."))
-
-
-def read_lock(root: Path) -> dict[str, dict[str, Any]]:
-    """config/claims.lock, by study and claim; empty where there is none. Raises ConfigError if it is no JSON."""
-    path = root / "config" / "claims.lock"
-    try:
-        lock: dict[str, dict[str, Any]] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    except json.JSONDecodeError as error:
-        raise ConfigError(
-            f"config/claims.lock: line {error.lineno}: {error.msg}; it is written by: dynatlas lock"
-        ) from None
-    return lock
-
-
-def kept_path(root: Path, study: str, scale: str) -> Path:
-    """Where the ledger of a study at a scale is kept in git, if it is."""
-    return root / "docs" / "ledgers" / scale / f"{study}.json"
-
-
-def notebook_path(root: Path, study: str) -> Path:
-    """Where a study's notebook source stands."""
-    return root / "workflow" / "notebooks" / f"{study}.py"
 
 
 class Plan:
@@ -390,16 +358,6 @@ def keyed(node: Node) -> Node:
     from dataclasses import replace
 
     return replace(node, key=node.compute_key())
-
-
-def code_digest(index: CodeIndex, *modules: str) -> str:
-    """Hash of modules with all they import, and of the libraries that decide numbers."""
-    return digest([index.fingerprint(*modules), *(f"{lib}={v}" for lib, v in library_versions().items())])
-
-
-def templates_digest(root: Path) -> str:
-    """Hash of the site's templates, which pages and notebooks are filled into."""
-    return digest(file_digest(path) for path in sorted((root / "src" / "dynatlas" / "site" / "templates").glob("*")))
 
 
 def _slug(value: Any) -> str:

@@ -11,7 +11,7 @@ from dynatlas.atlas import Atlas
 from dynatlas.claims.checks import parse_claims
 from dynatlas.claims.declaration import Claim
 from dynatlas.config import read_yaml
-from dynatlas.plan import claims_path
+from dynatlas.places import claims_path
 
 ATLAS = Atlas()
 CLAIMS = {

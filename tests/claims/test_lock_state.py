@@ -8,7 +8,7 @@ from dynatlas.atlas import Atlas
 from dynatlas.claims.checks import parse_claims
 from dynatlas.claims.lock import claim_hash, lock_state
 from dynatlas.config import read_yaml
-from dynatlas.plan import claims_path, read_lock
+from dynatlas.places import claims_path, read_lock
 from dynatlas.steps.claims import run_settings
 
 

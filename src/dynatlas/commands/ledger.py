@@ -15,7 +15,7 @@ from dynatlas.claims.brief import brief_table
 from dynatlas.claims.kept import Kept, read_kept
 from dynatlas.claims.ledger import draw_text, render, summarise, summary_text
 from dynatlas.cli import atlas_of
-from dynatlas.plan import kept_path
+from dynatlas.places import kept_path
 
 
 def run(options: argparse.Namespace) -> int:

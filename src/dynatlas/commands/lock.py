@@ -12,7 +12,7 @@ from dynatlas.claims.checks import parse_claims
 from dynatlas.claims.lock import LockError, claim_hash, lock_problems, update_lock
 from dynatlas.config import ConfigError, read_yaml
 from dynatlas.nodes import ROOT
-from dynatlas.plan import claims_path, read_lock, study_folder
+from dynatlas.places import claims_path, read_lock, study_folder
 from dynatlas.steps.claims import run_settings
 
 PATH = ROOT / "config" / "claims.lock"

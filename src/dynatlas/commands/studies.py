@@ -9,7 +9,8 @@ from pathlib import Path
 from dynatlas.atlas import Atlas
 from dynatlas.cli import atlas_of
 from dynatlas.nodes import ROOT, Node
-from dynatlas.plan import Plan, study_folder
+from dynatlas.places import study_folder
+from dynatlas.plan import Plan
 
 
 def run(options: argparse.Namespace) -> int:

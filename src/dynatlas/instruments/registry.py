@@ -100,7 +100,7 @@ def _on_states(of: Callable[[Tensor, Tensor], Tensor], **owed: Any) -> Registere
 
 def _on_product(of: Callable[[Tensor], Tensor], **owed: Any) -> RegisteredInstrument:
     """Of Jacobians, whose first axis is time."""
-    entry = {"scaling": shifted, "dies": True} | owed
+    entry: dict[str, Any] = {"scaling": shifted, "dies": True} | owed
     return RegisteredInstrument(PRODUCT, lambda jacobians: of(jacobians.transpose(0, 1)), **entry)
 
 

@@ -17,7 +17,7 @@ from dynatlas.claims.lock import claim_hash, lock_state
 from dynatlas.claims.tables import ClaimError
 from dynatlas.config import read_yaml
 from dynatlas.nodes import ROOT, Node
-from dynatlas.plan import read_lock
+from dynatlas.places import read_lock
 from dynatlas.steps.compute import read_needs
 
 
