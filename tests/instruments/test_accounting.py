@@ -100,6 +100,8 @@ def test_errors_name_what_is_wrong():
         count_parameters("JOIN", modules=4, units=40)
     with pytest.raises(ValueError, match="units = 0"):
         count_parameters("MP", modules=4, units=0)
+    with pytest.raises(ValueError, match=r"steps = 1\.5: wanted is a whole number"):
+        count_updates(torch.zeros(2), [1.5, 3], criterion=0.8, trainable=1)
     with pytest.raises(ValueError, match="3 ascending"):
         count_updates(torch.zeros(3), [1, 3, 2], criterion=0.8, trainable=1)
     with pytest.raises(ValueError, match=r"NaN at \[1\]"):

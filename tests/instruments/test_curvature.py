@@ -102,8 +102,44 @@ def test_one_more_member_leaves_the_others():
     torch.testing.assert_close(found[0].mean[:1], found[1].mean, rtol=1e-12, atol=0)
 
 
+@pytest.mark.parametrize(
+    "loss",
+    [
+        lambda p: 3 * p["w"].sum(-1),
+        lambda p: p["w"].relu().sum(-1),
+        lambda p: p["w"].abs().sum(-1) + 0 * p["unused"].sum(-1),
+    ],
+)
+def test_a_loss_that_is_linear_in_pieces_has_no_curvature(loss):
+    found = hessian_trace(loss, {"w": normal(2, 3), "unused": normal(2, 1)}, **probes(3))
+    assert found.mean.tolist() == found.standard_error.tolist() == [0.0, 0.0]
+
+
+def test_curvature_may_be_asked_for_where_gradients_are_off():
+    params = {"w": normal(2, 3)}
+    with torch.no_grad():
+        found = hessian_trace(lambda p: p["w"].square().sum(-1), params, **probes(3))
+        part = gauss_newton_trace(lambda p: p["w"][:, None] * 2, params, **probes(3))
+    torch.testing.assert_close(found.mean, torch.full((2,), 6.0, dtype=torch.float64))
+    torch.testing.assert_close(part.mean, torch.full((2,), 12.0, dtype=torch.float64))
+
+
+def test_half_precision_is_computed_in_single():
+    """A sum of 3000 terms of 2 * 20 is more than half precision holds."""
+    params = {"w": torch.ones(1, 3000, dtype=torch.float16)}
+    found = hessian_trace(lambda p: 20 * p["w"].square().sum(-1), params, **probes(3, members=1))
+    assert found.mean.tolist() == [120_000.0]
+
+
 def test_errors_name_what_is_wrong():
     model, params = network()
+    for loss in (lambda p: p["b1"].detach().sum(-1), lambda p: torch.ones(2)):
+        with pytest.raises(ValueError, match="does not hang on the parameters"):
+            hessian_trace(loss, params, **probes(3))
+    with pytest.raises(ValueError, match="outputs: does not hang"):
+        gauss_newton_trace(lambda p: model.logits(p, normal(5, 3)).detach(), params, **probes(2))
+    with pytest.raises(ValueError, match=r"parameters 'w' are torch\.int64"):
+        hessian_trace(lambda p: p["w"].sum(-1), {"w": torch.ones(2, 3).long()}, **probes(3))
     with pytest.raises(ValueError, match="probes = 1"):
         hessian_trace(lambda p: p["b1"].sum(-1).square(), params, **probes(1))
     with pytest.raises(ValueError, match="2 members and 3 generators"):

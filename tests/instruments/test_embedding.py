@@ -64,3 +64,50 @@ def test_t_sne_keeps_neighbours_and_treats_each_cloud_alone():
     assert torch.equal(distances.argmin(dim=-1) // 20, (torch.arange(80) // 20).expand(2, -1))
     with pytest.raises(ValueError, match="perplexity = 80: wanted is 1 to 79"):
         t_sne(clouds, perplexity=80)
+
+
+class NeverReached:
+    """In place of scikit-learn."""
+
+    def __init__(self, *args, **settings):
+        pass
+
+    def fit_transform(self, cloud):
+        raise AssertionError("a degenerate cloud reached the library, which may end the process")
+
+
+@pytest.mark.parametrize(
+    ("points", "message"),
+    [
+        (torch.zeros(40, 3), "all points of a cloud coincide"),
+        (torch.full((40, 3), 0.1, dtype=torch.float64), "all points of a cloud coincide"),
+        (torch.stack([cloud()[:40], torch.ones(40, 5)]), "all points of a cloud coincide"),
+        (cloud()[:1], "all points of a cloud coincide"),
+        (cloud()[torch.arange(40) % 5], "perplexity = 5: wanted is 1 to 4, for 5 points that differ"),
+        (cloud()[:5], "perplexity = 5: wanted is 1 to 4"),
+        (cloud()[:, :1], "points have 1 coordinate"),
+        (cloud() * torch.nan, "NaN or infinity"),
+        (torch.full((40, 3), torch.inf), "NaN or infinity"),
+        (cloud()[:0], "hold nothing"),
+        (cloud()[0], r"shape \(5,\)"),
+    ],
+)
+def test_degenerate_clouds_reach_no_library(points, message, monkeypatch):
+    monkeypatch.setattr(pytest.importorskip("sklearn.manifold"), "TSNE", NeverReached)
+    with pytest.raises(ValueError, match=message):
+        t_sne(points, perplexity=5)
+
+
+@pytest.mark.parametrize("size", [1e-150, 1e150])
+def test_t_sne_of_huge_and_tiny_clouds_is_finite(size):
+    points = cloud()[:30]
+    planes = t_sne(size * points, perplexity=5)
+    assert planes.isfinite().all()
+    assert (planes.std(dim=0) > 1).all()
+
+
+@pytest.mark.parametrize("size", [1e-200, 1e200])
+def test_components_do_not_ask_for_the_unit(size):
+    plain, found = principal_components(cloud(), 3), principal_components(size * cloud(), 3)
+    torch.testing.assert_close(found.explained, plain.explained, rtol=1e-10, atol=0)
+    torch.testing.assert_close(found.axes, plain.axes, rtol=0, atol=1e-9)

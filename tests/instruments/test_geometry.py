@@ -159,11 +159,52 @@ def test_adjusted_rand_is_scikit_learns():
         assert found.item() == pytest.approx(metrics.adjusted_rand_score(a[i].numpy(), b[i].numpy()), abs=1e-12)
     assert adjusted_rand(a[1], (a[1] + 2) % 5) == 1
     assert adjusted_rand(torch.zeros(5).long(), torch.zeros(5).long()) == 1
+    assert adjusted_rand(torch.arange(5), torch.arange(5)) == 1
+    assert adjusted_rand(torch.zeros(1).long(), torch.zeros(1).long()) == 1
+    noise = torch.where(a[1] == 0, -1, 10**12 + a[1])  # only whether labels are equal counts
+    assert adjusted_rand(noise, a[1]) == 1
+    many = torch.arange(200) % 100
+    assert adjusted_rand(many.to(torch.uint8), many.to(torch.uint8)) == 1
     assert confusion(torch.tensor([0, 1, 1]), torch.tensor([1, 1, 0])).tolist() == [[0, 1], [1, 1]]
+
+
+def test_a_spread_of_rounding_is_none():
+    """The mean of three times 0.1 is not 0.1."""
+    y, x = torch.tensor([0, 0, 0, 1, 1, 1, 1]), torch.full((7, 2), 0.1, dtype=torch.float64)
+    for offset in (0.0, 1.0):  # classes that differ, examples that do not
+        with pytest.raises(ValueError, match="no class has any spread"):
+            scatter_ratio(x + offset * y[:, None], y)
+    with pytest.raises(ValueError, match="all class means coincide"):
+        readout_alignment(x, y, torch.eye(2, 1))
+    with pytest.raises(ValueError, match="all class means coincide"):
+        class_mean_subspace(x, y)
+
+
+def test_a_large_constant_unit_does_not_hide_a_small_spread():
+    y = torch.arange(10) % 2
+    small = 1e-7 * normal(10, 1)
+    beside = torch.cat([small, torch.full((10, 1), 1e10 / 3, dtype=torch.float64)], dim=1)
+    torch.testing.assert_close(scatter_ratio(beside, y), scatter_ratio(small, y), rtol=1e-9, atol=0)
+
+
+def test_columns_of_any_length_span_what_they_span():
+    a, b = normal(6, 2), normal(6, 2, seed=1)
+    lengths = torch.tensor([1e150, 1e-150], dtype=torch.float64)
+    torch.testing.assert_close(principal_angles(a * lengths, b), principal_angles(a, b), rtol=0, atol=1e-12)
+    with pytest.raises(ValueError, match="linearly dependent"):
+        principal_angles(a * torch.tensor([1.0, 0.0]), b)
+    with pytest.raises(ValueError, match="columns hold NaN or infinity"):
+        principal_angles(a * torch.nan, b)
 
 
 def test_mistakes_are_named():
     x = normal(60, 5)
+    with pytest.raises(ValueError, match="class 3 has one example"):
+        within_class_participation_ratio(x, torch.cat([torch.arange(59) % 3, torch.tensor([3])]))
+    with pytest.raises(ValueError, match="one is -1"):
+        confusion(torch.tensor([0, -1]), torch.tensor([0, 1]))
+    with pytest.raises(ValueError, match="do not fit"):
+        confusion(torch.tensor([0, 1, 1]), torch.tensor([0, 1]))
     with pytest.raises(ValueError, match="class 1 has no example"):
         class_means(x, 2 * (Y > 1))
     with pytest.raises(ValueError, match="one for each of 60 examples"):

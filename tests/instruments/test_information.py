@@ -35,7 +35,7 @@ def direct(x, y, k):
     total = 0.0
     for i in range(len(x)):
         rho = trees[0].query(joint[i], k + 1, p=np.inf)[0][-1]
-        radius = 1e-15 if rho == 0 else np.nextafter(rho, 0)
+        radius = 0.0 if rho == 0 else np.nextafter(rho, 0)
         counts = [
             len(tree.query_ball_point(part[i], radius, p=np.inf)) for tree, part in zip(trees[1:], (x, y), strict=True)
         ]
@@ -100,6 +100,8 @@ def test_symmetry_scale_and_order():
     plain = mixed_ksg(x, y)
     torch.testing.assert_close(mixed_ksg(y, x), plain, rtol=0, atol=1e-12)
     torch.testing.assert_close(mixed_ksg(1024 * x, 1024 * y), plain, rtol=0, atol=1e-12)
+    few = (x.round(), y.round())  # joint neighbours coincide: within 1e-15 lie all points of tiny data
+    torch.testing.assert_close(mixed_ksg(*(2.0**-70 * part for part in few), k=1), mixed_ksg(*few, k=1))
     order = torch.randperm(200, generator=generator(4))
     torch.testing.assert_close(mixed_ksg(x[order], y[order]), plain, rtol=0, atol=1e-12)
 

@@ -230,7 +230,95 @@ def test_what_comes_back_shares_memory_with_nothing(family):
     assert torch.equal(params["b"], before["b"])
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("family", WEIGHTS)
+def test_half_precision_is_perturbed_as_single_is_and_comes_back_in_its_type(family, dtype):
+    """Squares of weights of 1e-4 are 0 in half precision: the noise was, too."""
+    params = {"w_rec": (1e-4 * network(2)["w_rec"]).to(dtype)}
+    single = {"w_rec": params["w_rec"].float()}
+    magnitude = 2e-5 if family == "absolute-weight-noise" else 0.3
+    found, wanted = (perturb(p, family, magnitude=magnitude, generators=generators(1))[0] for p in (params, single))
+    assert found["w_rec"].dtype == dtype
+    assert torch.equal(found["w_rec"], wanted["w_rec"].to(dtype))
+    assert not torch.equal(found["w_rec"], params["w_rec"])
+
+
+def test_more_synapses_than_half_precision_can_count_are_cut_in_the_stated_number():
+    params = {"w_rec": torch.ones(1, 100, 100, dtype=torch.float16)}
+    cut, _ = perturb(params, "connection-silencing", magnitude=0.3, generators=generators(0))
+    assert int((cut["w_rec"] == 0).sum()) == 3000
+
+
+def test_units_are_silenced_by_number_or_by_a_mask_of_booleans():
+    wanted = torch.tensor([1.0, 1.0, 0.0, 0.0])
+    for units in ([2, 3], torch.tensor([2, 3]), torch.tensor([2, 3], dtype=torch.uint8), range(2, 4)):
+        assert torch.equal(silence(units, of=4), wanted)
+    for mask in ([False, False, True, True], torch.tensor([False, False, True, True])):
+        assert torch.equal(silence(mask, of=4), wanted)
+    assert torch.equal(silence([], of=2), torch.ones(2))
+
+
+@pytest.mark.parametrize(
+    ("units", "message"),
+    [
+        ([4], "unit 4: there are units 0 to 3"),
+        ([0, -1], "unit -1"),
+        ([0.5], "whole numbers or booleans"),
+        ([True, False], "does not fit 4 units"),
+        (torch.zeros(2, 4, dtype=torch.bool)[:, :3], "does not fit 4 units"),
+    ],
+)
+def test_units_out_of_range_are_named(units, message):
+    with pytest.raises(ValueError, match=message):
+        silence(units, of=4)
+
+
+def test_masks_are_masks_wherever_one_is_taken():
+    params = network(2)
+    mask = torch.rand(40, generator=generators(0)[0]) < 0.7
+    by_numbers, by_booleans = (without_units(params, given) for given in (mask.double(), mask))
+    assert all(torch.equal(by_numbers[name], by_booleans[name]) for name in params)
+    for wrong, message in ((torch.arange(40), "0 and 1"), (torch.tensor([2, 3]), "does not fit 40 units")):
+        with pytest.raises(ValueError, match=message):
+            without_units(params, wrong)
+    with pytest.raises(ValueError, match="0 and 1"):
+        lesion_matrix(lambda mask: torch.ones(2), torch.arange(8).view(2, 4))
+
+
+def test_accuracies_that_are_counts_do_not_wrap_around():
+    lost = lesion_matrix(lambda mask: torch.tensor([5 if mask is None else 7], dtype=torch.uint8), torch.ones(1, 4))
+    assert lost.tolist() == [[-2.0]]
+
+
+@pytest.mark.parametrize(
+    ("family", "magnitude", "message"),
+    [
+        ("connection-silencing", 1.5, "= 1.5: wanted is 0 to 1"),
+        ("unit-silencing", -0.1, "= -0.1: wanted is 0 to 1"),
+        ("localised-lesion", 2.0, "= 2.0: wanted is 0 to 1"),
+        ("relative-weight-noise", -1.0, "= -1.0: wanted is a finite number >= 0"),
+        ("input-noise", float("nan"), "= nan: wanted is a finite number >= 0"),
+        ("longer-delay", torch.tensor([700.0, 900.0]), "all members share one gap"),
+        ("relative-weight-noise", torch.tensor([0.1, 0.2, 0.3]), "3 magnitudes for 2 members"),
+    ],
+)
+def test_magnitudes_out_of_range_are_named(family, magnitude, message):
+    with pytest.raises(ValueError, match=message):
+        perturb(network(2), family, magnitude=magnitude, generators=generators(0))
+
+
+def test_fractions_of_units_out_of_range_are_named():
+    with pytest.raises(ValueError, match=r"fraction = 1\.2: wanted is 0 to 1"):
+        random_lesions(10, 1.2, generators=generators(0))
+    with pytest.raises(ValueError, match="parts = 0"):
+        contiguous_lesions(10, 0)
+
+
 def test_errors_name_themselves():
+    broken = network(2)
+    broken["w_rec"][0, 0, 0] = torch.nan
+    with pytest.raises(ValueError, match=r"weights 'w_rec' .* NaN"):
+        perturb(broken, "relative-weight-noise", magnitude=0.1, generators=generators(0))
     with pytest.raises(ValueError, match="did you mean 'input-noise'"):
         family_named("input_noise")
     with pytest.raises(ValueError, match="parts 0 to 3"):

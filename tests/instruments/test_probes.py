@@ -135,8 +135,56 @@ def test_equal_votes_go_to_the_first_class():
         assert knn_accuracy(x, y, torch.zeros(1, 1), torch.tensor([wanted]), k=2).item() == 1
 
 
+def test_a_latent_that_is_constant_has_no_r2_whatever_its_mean_rounds_to():
+    x, z = normal(9, 2), normal(9, 1)
+    for value, count in ((0.1, 3), (0.1, 7), (1e5 / 3, 5), (0.0, 3)):
+        with pytest.raises(ValueError, match="constant over the test examples"):
+            decodability(x, z, x[:count], torch.full((count, 1), value, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("size", [1e-200, 2.0**-600, 2.0**600, 1e200])
+def test_r2_does_not_ask_for_the_unit_of_the_latent(size):
+    x, z = normal(60, 4), normal(60, 2, seed=1) + 0.1
+    plain = decodability(x[:40], z[:40], x[40:], z[40:])
+    found = decodability(x[:40], size * z[:40], x[40:], size * z[40:])
+    torch.testing.assert_close(found, plain, rtol=1e-10, atol=1e-10)
+
+
+def test_ridge_beside_huge_and_tiny_states():
+    """A penalty is nothing beside huge states, and everything beside tiny ones."""
+    x, z = normal(60, 4), normal(60, 2, seed=1) + normal(60, 4)[:, :2]
+    least_squares = decodability(x[:40], z[:40], x[40:], z[40:], alpha=1e-13)
+    for size in (1e100, 1e200):
+        found = decodability(size * x[:40], z[:40], size * x[40:], z[40:])
+        torch.testing.assert_close(found, least_squares, rtol=1e-9, atol=1e-9)
+    mean = 1 - (z[40:] - z[:40].mean(0)).square().sum(0) / (z[40:] - z[40:].mean(0)).square().sum(0)
+    torch.testing.assert_close(decodability(1e-200 * x[:40], z[:40], x[40:], z[40:]), mean, rtol=1e-9, atol=1e-9)
+    with pytest.raises(ValueError, match=r"alpha = 0\.1 is lost beside states as large as"):
+        decodability(1e200 * x[:3], z[:3], x[40:], z[40:])
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.int8])
+def test_neighbours_among_half_precision_and_whole_numbers(dtype):
+    points, queries = (20 * normal(60, 3, seed=seed).clamp(-4, 4) for seed in range(2))
+    for given in ((points.to(dtype), queries.to(dtype)), (points.to(dtype), queries), (points.float(), queries)):
+        found = cross_neighbours(*given, 5)
+        assert torch.equal(found.sort(dim=-1).values, brute(*given, 5))
+
+
+@pytest.mark.parametrize("size", [1e-30, 1e30])
+def test_neighbours_of_which_single_precision_cannot_hold_the_squares(size):
+    points, queries = (size * normal(60, 3, seed=seed).float() for seed in range(2))
+    assert torch.equal(cross_neighbours(points, queries, 5).sort(dim=-1).values, brute(points, queries, 5))
+
+
 def test_mistakes_are_named():
     x, y = states(20)
+    with pytest.raises(ValueError, match="labels are empty"):
+        linear_probe(x, y, x[..., :0, :], y[:0])
+    with pytest.raises(ValueError, match="does not fit"):
+        decodability(x, normal(5, 20, 1), x, normal(5, 20, 1))
+    with pytest.raises(ValueError, match="targets hold NaN"):
+        fit_ridge(x, normal(*x.shape[:-1], 1) * torch.nan, alpha=1)
     with pytest.raises(ValueError, match="alpha = 0"):
         linear_probe(x, y, x, y, alpha=0)
     with pytest.raises(ValueError, match="one for each of 20 examples"):

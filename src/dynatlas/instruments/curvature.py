@@ -54,9 +54,10 @@ def hessian_trace(
         signs = [_signs(leaf, generators) for leaf in leaves.values()]
         with torch.enable_grad():
             along = _inner(first, signs)
-        if not along.requires_grad:  # no gradient depends on a parameter
+            total = along.sum()
+        if not total.requires_grad:  # no gradient depends on a parameter
             return torch.zeros_like(along)
-        return _inner(_gradient(along.sum(), leaves), signs)
+        return _inner(_gradient(total, leaves), signs)
 
     return _over(probe, probes)
 
