@@ -10,6 +10,7 @@ from typing import Any
 from dynatlas.config import COMMAND_LINE, CONFIG, AtlasConfig, ConfigError, load_config, load_studies, read_yaml, select
 from dynatlas.fingerprint import CodeIndex
 from dynatlas.joint import guide_nodes, ledger_nodes
+from dynatlas.keeping import kept_ledgers
 from dynatlas.names import nearest
 from dynatlas.nodes import ROOT, Node
 from dynatlas.places import claims_path
@@ -60,7 +61,8 @@ class Atlas:
         if (study, scale) not in self._plans:
             spec = self.studies[study]
             try:
-                self._plans[study, scale] = Plan(self.root, spec, self.config, scale=scale, index=self.index)
+                kept = kept_ledgers(self.root, spec, self.config, scale=scale, index=self.index)
+                self._plans[study, scale] = Plan(self.root, spec, self.config, scale=scale, index=self.index, kept=kept)
             except SyntaxError as error:
                 raise ConfigError(f"{error.filename}, line {error.lineno}: {error.msg}") from None
         return self._plans[study, scale]

@@ -31,11 +31,6 @@ def read_lock(root: Path) -> dict[str, dict[str, Any]]:
     return lock
 
 
-def kept_path(root: Path, study: str, scale: str) -> Path:
-    """Where the ledger of a study at a scale is kept in git, if it is."""
-    return root / "docs" / "ledgers" / scale / f"{study}.json"
-
-
 def notebook_path(root: Path, study: str) -> Path:
     """Where a study's notebook source stands."""
     return root / "workflow" / "notebooks" / f"{study}.py"

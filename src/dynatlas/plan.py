@@ -8,7 +8,6 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from dynatlas.artefacts import ArtefactError, provenance_of, remake
 from dynatlas.calls import check_call, resolved
 from dynatlas.config import (
     AtlasConfig,
@@ -24,7 +23,7 @@ from dynatlas.config import (
 from dynatlas.fingerprint import CodeIndex, code_digest, digest, file_digest, library_versions, templates_digest
 from dynatlas.names import nearest
 from dynatlas.nodes import Node, canonical
-from dynatlas.places import claims_path, kept_path, notebook_path, read_lock, study_folder
+from dynatlas.places import claims_path, notebook_path, read_lock, study_folder
 from dynatlas.seeds import seed_list
 
 STEP_OF = {"data": "data", "runs": "train", "measures": "measure"}
@@ -33,13 +32,16 @@ MODULE_OF = {"data": "data", "train": "train", "measure": "measure", "figures": 
 """The study's module in which a step looks for its function."""
 FOLDER_OF = {"data": "data", "train": "runs", "measure": "tables"}
 COMPUTING = tuple(FOLDER_OF)
+Kept = Mapping[str, Mapping[str, str]]
+"""What a page must know of the ledgers of other scales that are kept in git (`keeping.kept_ledgers`)."""
+NOTHING: Kept = {}
 
 
 class Plan:
     """All nodes of one study at one scale, by (step, name). Raises ConfigError for whatever cannot work."""
 
     def __init__(
-        self, root: Path, spec: StudySpec, config: AtlasConfig, *, scale: str, index: CodeIndex, pages: bool = True
+        self, root: Path, spec: StudySpec, config: AtlasConfig, *, scale: str, index: CodeIndex, kept: Kept = NOTHING
     ):
         self.root, self.spec, self.config, self.index = root, spec, config, index
         self.where = f"config/studies/{spec.study}.yaml"
@@ -55,7 +57,8 @@ class Plan:
         self.numbers = spec.scales[self.scale]
         self.nodes: dict[tuple[str, str], Node] = {}
         self._parts: dict[str, list[Node]] = {}
-        self._build(pages)
+        self.kept = kept
+        self._build()
 
     def node(self, step: str, name: str) -> Node:
         """The node of a step by name. Raises ConfigError naming the nearest one."""
@@ -87,7 +90,7 @@ class Plan:
 
     # ------------------------------------------------------------ building
 
-    def _build(self, pages: bool) -> None:
+    def _build(self) -> None:
         entries = self._entries()
         for name in _in_order(entries, self.where):
             section, spec = entries[name]
@@ -102,8 +105,6 @@ class Plan:
                 self.nodes[node.step, node.name] = node
         figures = self._add(self._figures_node())
         claims = self._add(self._claims_node())
-        if not pages:
-            return
         notebook = self._add(self._notebook_node(claims, figures))
         self._add(self._page_node(claims, figures, notebook))
 
@@ -286,7 +287,7 @@ class Plan:
             "libraries": self.versions,
             "paper": self.spec.paper.model_dump(),
             "figures": self._captions(),
-            "kept": self._kept(),
+            "kept": dict(self.kept),
             "templates": templates_digest(self.root),
         }
         return self._finished(
@@ -299,40 +300,6 @@ class Plan:
             needs={"claims": (claims,), "figures": (figures,), "notebook": (notebook,)},
             code=("dynatlas.steps.site",),
         )
-
-    def _kept(self) -> dict[str, dict[str, str]]:
-        """By scale, the ledgers of other scales that are kept in git: file, its digest, and what has changed since."""
-        scales = (scale for scale in self.spec.scales if scale != self.path_scale)
-        paths = {scale: kept_path(self.root, self.spec.study, scale) for scale in scales}
-        return {
-            scale: {
-                "file": str(path.relative_to(self.root)),
-                "digest": file_digest(path),
-                "since": self.changed_since(scale, path),
-            }
-            for scale, path in paths.items()
-            if path.exists()
-        }
-
-    def changed_since(self, scale: str, path: Path) -> str:
-        """What has changed in the plan of a scale since its ledger was kept, in words."""
-        try:
-            made = provenance_of(path)
-        except ArtefactError as error:
-            again = f"to make it again: dynatlas keep --scale {scale} --studies {self.spec.study}"
-            raise ConfigError(str(error).replace(remake(path), again)) from None
-        config = self.config.model_copy(
-            update={"seeds": "ledger", "base_seed": made["base_seed"], "device": made["device"]}
-        )
-        try:
-            plan = Plan(self.root, self.spec, config, scale=scale, index=self.index, pages=False)
-        except ConfigError:
-            return "its plan cannot be read any more"
-        now = plan.node("claims", "claims")
-        if now.key == made["key"]:
-            return ""
-        claims = "claims" if now.settings["digest"] != made["claims"] else ""
-        return f"{claims or 'code, settings or seeds'} changed since"
 
     def _finished(self, step: str, name: str, *, code: Sequence[str], **rest: Any) -> Node:
         node = Node(

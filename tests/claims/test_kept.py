@@ -16,7 +16,7 @@ from dynatlas.claims.ledger import as_table, render
 from dynatlas.commands import keep
 from dynatlas.commands import kept as kept_command
 from dynatlas.config import ConfigError
-from dynatlas.places import kept_path
+from dynatlas.keeping import kept_path
 
 SEEDS = list(range(100, 108))
 

@@ -10,7 +10,7 @@ from dynatlas import artefacts
 from dynatlas.claims.kept import dump_kept, read_kept
 from dynatlas.cli import atlas_of
 from dynatlas.config import ConfigError
-from dynatlas.places import kept_path
+from dynatlas.keeping import kept_path
 
 
 def run(options: argparse.Namespace) -> int:

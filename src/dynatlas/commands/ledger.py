@@ -6,6 +6,7 @@ import argparse
 import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from dynatlas.claims.brief import brief_table
 from dynatlas.claims.kept import Kept, read_kept
 from dynatlas.claims.ledger import draw_text, render, summarise, summary_text
 from dynatlas.cli import atlas_of
-from dynatlas.places import kept_path
+from dynatlas.keeping import changed_since, kept_path
 
 
 def run(options: argparse.Namespace) -> int:
@@ -40,12 +41,9 @@ def run(options: argparse.Namespace) -> int:
 
 def kept_ledgers(atlas: Atlas, studies: Iterable[str], scale: str) -> list[Kept]:
     """The ledgers of a scale that are kept in git, of those studies that have one."""
-    paths = {study: kept_path(atlas.root, study, scale) for study in studies}
-    return [
-        read_kept(path, since=atlas.plan(study).changed_since(scale, path))
-        for study, path in paths.items()
-        if path.exists()
-    ]
+    found = [study for study in studies if kept_path(atlas.root, study, scale).exists()]
+    since = partial(changed_since, atlas.root, config=atlas.config, scale=scale, index=atlas.index)
+    return [read_kept(kept_path(atlas.root, study, scale), since=since(atlas.studies[study])) for study in found]
 
 
 def draw_of(atlas: Atlas, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
