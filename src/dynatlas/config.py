@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from dynatlas.names import nearest
 
@@ -208,6 +208,18 @@ class FigureSpec(Strict):
     scales: list[Scale] = Field(default=list(SCALES), description="scales at which this figure is drawn")
 
 
+class FileSpec(Strict):
+    """One entry of `files:`: published data that lie where the user puts them; looked for before any job."""
+
+    scales: list[Scale] = Field(min_length=1, description="scales that read it")
+    read_by: list[str] = Field(default=[], description="data, runs and measures that read it; default: all")
+    path: str | None = Field(default=None, description="where it lies; default: a set that the datasets know by name")
+    title: str = ""
+    source: str = Field(default="", description="where the user finds it")
+    size: Count | None = Field(default=None, description="bytes")
+    sha256: str = ""
+
+
 class StudySpec(Strict):
     """config/studies/<study>.yaml: one paper's runs, measures and figures, and the numbers of each scale."""
 
@@ -218,6 +230,17 @@ class StudySpec(Strict):
     runs: dict[str, NodeSpec] = {}
     measures: dict[str, MeasureSpec] = Field(min_length=1)
     figures: dict[str, FigureSpec] = {}
+    files: dict[str, FileSpec] = {}
+
+    @field_validator("files")
+    @classmethod
+    def _readers(cls, files: dict[str, FileSpec], info: ValidationInfo) -> dict[str, FileSpec]:
+        known = [name for section in ("data", "runs", "measures") for name in info.data.get(section, {})]
+        for file, spec in files.items():
+            for name in spec.read_by:
+                if name not in known:
+                    raise ValueError(f"{file}.read_by: {name!r}: no such entry{nearest(name, known)}")
+        return files
 
     @field_validator("scales")
     @classmethod
