@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,9 @@ from dynatlas.names import nearest
 from dynatlas.nodes import ROOT, Node
 from dynatlas.places import claims_path
 from dynatlas.plan import Plan
+
+DOWNLOADS = Path("downloads")
+"""Where sets that the datasets know by name are looked for, below the working folder."""
 
 
 class Atlas:
@@ -96,11 +99,37 @@ class Atlas:
             raise ConfigError(f"{name!r}: no such guide{nearest(name, guides)} (known: {', '.join(guides) or 'none'})")
         return guides[name]
 
+    def missing_files(self, study: str, scale: str | None = None, *, names: Iterable[str] | None = None) -> list[str]:
+        """What the user must put where before a study is made at a scale: a line a published file that is not there.
+
+        `names`: only these entries of the study's `files:`; default: all that the scale reads. Raises ConfigError for
+        an entry that says no path and is no set that the datasets know.
+        """
+        from dynatlas.datasets.catalogue import ARCHIVES, IMAGE_SETS, wanted_of
+        from dynatlas.datasets.published import File, Wanted
+
+        plan = self.plan(study, scale)
+        read = {name for node in plan.nodes.values() for name in node.files} if names is None else set(names)
+        lines = []
+        for name, spec in plan.spec.files.items():
+            known = [*IMAGE_SETS, *ARCHIVES]
+            if spec.path is None and name not in known:
+                hint = nearest(name, known)
+                raise ConfigError(f"{plan.where}: files.{name}: no path, and no set of this name is known{hint}")
+            if spec.path is None:
+                wanted = list(wanted_of(name, folder=DOWNLOADS))
+            else:
+                file = File(Path(spec.path).name, spec.size, spec.sha256) if spec.size else None
+                wanted = [Wanted(Path(spec.path), title=spec.title, source=spec.source, file=file)]
+            lines += [line for one in wanted if name in read and (line := one.absent())]
+        return lines
+
     def check(self) -> None:
         """Build every plan, read every claim and guide. Raises ConfigError for the first thing that cannot work."""
         for study in self.selected:
             self.plan(study)
             self.check_claims(study)
+            self.missing_files(study)
         self.guides()
 
     def check_claims(self, study: str) -> None:

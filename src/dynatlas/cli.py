@@ -38,11 +38,12 @@ PR_SET_PDEATHSIG = 1
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status (0 done, 1 failed with a message, 2 wrong usage)."""
     from dynatlas.artefacts import ArtefactError
+    from dynatlas.datasets.published import PublishedFileError
 
     options = parse(arguments)
     try:
         return options.run(options)
-    except (ConfigError, ArtefactError) as error:
+    except (ConfigError, ArtefactError, PublishedFileError) as error:
         print(f"dynatlas {options.command}: {error}", file=sys.stderr)
         return 1
     except BrokenPipeError:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from dynatlas.names import nearest
 
@@ -208,6 +208,18 @@ class FigureSpec(Strict):
     scales: list[Scale] = Field(default=list(SCALES), description="scales at which this figure is drawn")
 
 
+class FileSpec(Strict):
+    """One entry of `files:`: published data that lie where the user puts them; looked for before any job."""
+
+    scales: list[Scale] = Field(min_length=1, description="scales that read it")
+    read_by: list[str] = Field(default=[], description="data, runs and measures that read it; default: all")
+    path: str | None = Field(default=None, description="where it lies; default: a set that the datasets know by name")
+    title: str = ""
+    source: str = Field(default="", description="where the user finds it")
+    size: Count | None = Field(default=None, description="bytes")
+    sha256: str = ""
+
+
 class StudySpec(Strict):
     """config/studies/<study>.yaml: one paper's runs, measures and figures, and the numbers of each scale."""
 
@@ -219,12 +231,23 @@ class StudySpec(Strict):
     measures: dict[str, MeasureSpec] = Field(min_length=1)
     figures: dict[str, FigureSpec] = {}
     cover: str | None = Field(default=None, description="the figure on the site's front page; default: the first")
+    files: dict[str, FileSpec] = {}
 
     @model_validator(mode="after")
     def _cover_is_a_figure(self) -> StudySpec:
         if self.cover is not None and self.cover not in self.figures:
             raise ValueError(f"cover: {self.cover!r}: no such figure{nearest(self.cover, self.figures)}")
         return self
+
+    @field_validator("files")
+    @classmethod
+    def _readers(cls, files: dict[str, FileSpec], info: ValidationInfo) -> dict[str, FileSpec]:
+        known = [name for section in ("data", "runs", "measures") for name in info.data.get(section, {})]
+        for file, spec in files.items():
+            for name in spec.read_by:
+                if name not in known:
+                    raise ValueError(f"{file}.read_by: {name!r}: no such entry{nearest(name, known)}")
+        return files
 
     @field_validator("scales")
     @classmethod

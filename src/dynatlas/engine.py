@@ -16,6 +16,7 @@ from typing import Any
 from dynatlas.atlas import Atlas
 from dynatlas.config import ConfigError
 from dynatlas.names import nearest
+from dynatlas.nodes import Node
 
 
 def job_options(atlas: Atlas, *, folder: str | None = None) -> str:
@@ -58,6 +59,30 @@ def check_device(atlas: Atlas, *, local: bool) -> None:
             f"{atlas.source('device')}: device: 'cuda': this machine has no usable GPU (allowed here: 'cpu'); on a "
             "cluster, submit the jobs: snakemake --workflow-profile profiles/slurm"
         )
+
+
+def require_files(atlas: Atlas, node: Node, *, others: bool, dry: bool) -> None:
+    """Before any job: raise ConfigError if a node is to be made and lacks published files; a dry run only tells it.
+
+    The message holds all that its study lacks at this scale, and with `others` what the other selected studies lack.
+    """
+    if not node.files or all(Path(path).exists() for path in node.outputs):
+        return
+    if not atlas.missing_files(node.study, node.scale, names=node.files):
+        return
+    studies = [node.study, *(study for study in atlas.selected if others and study != node.study)]
+    lines = [f"scale {node.scale} reads published files that are not here (the other scales may need none):"]
+    for study in studies:
+        lines += [f"  {study}: {line}" for line in atlas.missing_files(study, node.scale)]
+    message = "\n".join(lines)
+    if not dry:
+        raise ConfigError(message)
+    if message not in _told:
+        _told.add(message)
+        print(f"Nothing could be made now: {message}", file=sys.stderr)
+
+
+_told: set[str] = set()
 
 
 def cuda_devices() -> int:

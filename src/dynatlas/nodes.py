@@ -38,6 +38,8 @@ class Node:
     device: str = "cpu"
     threads: int = 1
     about: str = ""
+    files: tuple[str, ...] = ()
+    """Entries of `files:` in the study's yaml that it reads; what is in them, its call checks itself."""
     axes: Mapping[str, Any] = field(default_factory=dict)
     """This node's values on the `jobs:` axes."""
     metrics: tuple[str, ...] = ()

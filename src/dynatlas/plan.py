@@ -186,9 +186,14 @@ class Plan:
             threads=spec.threads,
             about=spec.about,
             axes=axes,
+            files=self._files_of(name),
             metrics=tuple(spec.metrics) if isinstance(spec, MeasureSpec) else (),
             code=("dynatlas.steps.compute", call.partition(":")[0]),
         )
+
+    def _files_of(self, name: str) -> tuple[str, ...]:
+        read = self.spec.files.items()
+        return tuple(one for one, file in read if self.scale in file.scales and name in (file.read_by or [name]))
 
     def _needed(self, need: str, name: str, axes: Mapping[str, Any]) -> tuple[Node, ...]:
         """The nodes behind a need; on a `jobs:` axis that both have, only those of the same value."""

@@ -202,6 +202,13 @@ def test_an_unknown_study_is_answered_with_the_nearest(root):
         ("seeds: 8", "seeds: -1", ["quick.seeds", "-1", "at least 1"]),
         ("seeds: 8", "seeds: many", ["quick.seeds", "'many'", "whole number"]),
         ("seeds: 8, ", "", ["quick.seeds", "None", "whole number"]),
+        ("runs:", "files: {mnist: {scales: [quik]}}\nruns:", ["files.mnist.scales", "'quik'", "'quick'"]),
+        ("runs:", "files: {mnist: {scales: []}}\nruns:", ["files.mnist.scales", "at least 1"]),
+        (
+            "runs:",
+            "files: {mnist: {scales: [quick], read_by: [lins]}}\nruns:",
+            ["files: mnist.read_by: 'lins': no such entry", "did you mean 'lines'"],
+        ),
         ("call: train_lines,", "call: train_lines, threads: 0,", ["runs.lines.threads", "0", "greater than 0"]),
         ("call: train_lines,", "call: train_lines, scales: [quik],", ["runs.lines.scales", "'quik'", "'quick'"]),
         ("study: toy", "study: Toy Study", ["study", "'Toy Study'", "pattern"]),

@@ -1,5 +1,6 @@
 """Plans: paths, arguments, axes, needs, errors by name; and keys that change when they must and only then."""
 
+import re
 import shutil
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 
 from dynatlas.atlas import Atlas
 from dynatlas.config import ConfigError
+from dynatlas.engine import require_files
 
 STUDY = "config/studies/toy.yaml"
 DOWN = {"figures:figures", "claims:claims", "notebook:notebook", "page:page", "ledger:ledger", "index:index"}
@@ -100,6 +102,64 @@ def test_the_verdicts_name_every_table_with_its_key(atlas_of):
         for name in ("error", "bias", "extra")
     }
     assert set(plan.node("claims", "claims").needs) == {"error", "bias"}
+
+
+FILES = (
+    "files:\n  mnist: {scales: [quick], read_by: [biases]}\n"
+    "  words: {path: d/w.txt, title: W, source: s, scales: [quick]}\n"
+)
+LABELS = "downloads/mnist/train-labels-idx1-ubyte.gz"
+
+
+def test_published_files_are_looked_for_where_they_are_read(atlas_of, tmp_path, monkeypatch):
+    """And only there: keys do not know of them, since their content is checked by whoever reads them."""
+    monkeypatch.chdir(tmp_path)
+    before = atlas_of()
+    atlas = atlas_of((STUDY, "data:\n", f"{FILES}data:\n"))
+    atlas.check()
+    assert changed(before, atlas) == set()
+    plan = atlas.plan("toy")
+    assert plan.node("train", "biases").files == ("mnist", "words")
+    assert plan.node("measure", "error").files == ("words",)
+    assert {node.files for node in atlas.plan("toy", "smoke").nodes.values()} == {()}
+    assert atlas.missing_files("toy", "smoke") == []
+    assert atlas.missing_files("toy", names=["words"]) == ["W: w.txt is missing; put it at d/w.txt (from s)"]
+    lines = atlas.missing_files("toy")
+    assert len(lines) == 5
+    assert f"train-labels-idx1-ubyte.gz is missing; put it at {LABELS} (28881" in lines[1]
+    for path in ("d/w.txt", LABELS):
+        (tmp_path / path).parent.mkdir(parents=True)
+        (tmp_path / path).write_bytes(b"x")
+    assert atlas.missing_files("toy", names=["words"]) == []
+    assert re.search(
+        r"ubyte.gz has 1 bytes; wanted are 28881 bytes, SHA-256 3552\w+, from", atlas.missing_files("toy")[1]
+    )
+
+
+def test_a_set_that_nobody_knows_is_named(atlas_of):
+    files = "files:\n  fashon_mnist: {scales: [quick]}\n"
+    with pytest.raises(ConfigError, match=r"files.fashon_mnist: no path, and no set.*did you mean 'fashion_mnist'"):
+        atlas_of((STUDY, "data:\n", f"{files}data:\n")).check()
+
+
+def test_a_study_that_lacks_published_files_is_stopped_before_any_job(atlas_of, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    atlas = atlas_of((STUDY, "data:\n", f"{FILES}data:\n"))
+    plan = atlas.plan("toy")
+    with pytest.raises(ConfigError) as refused:
+        require_files(atlas, plan.node("measure", "error"), others=False, dry=False)
+    lines = str(refused.value).splitlines()
+    assert lines[0].startswith("scale quick reads published files that are not here")
+    assert [line.split(":")[0] for line in lines[1:]] == ["  toy"] * 5
+    require_files(atlas, plan.node("figures", "figures"), others=True, dry=False)
+    require_files(atlas, atlas.plan("toy", "smoke").node("train", "biases"), others=True, dry=False)
+    for _ in range(2):
+        require_files(atlas, plan.node("measure", "error"), others=True, dry=True)
+    assert capsys.readouterr().err.count("put it at d/w.txt") == 1
+    made = tmp_path / plan.node("measure", "error").outputs[0]
+    made.parent.mkdir(parents=True)
+    made.touch()
+    require_files(atlas, plan.node("measure", "error"), others=False, dry=False)
 
 
 def test_every_need_is_planned_before_and_every_path_once(atlas_of):

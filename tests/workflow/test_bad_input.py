@@ -78,6 +78,32 @@ def test_a_mistake_in_a_file(bare, file, old, new, words):
         assert word in printed, printed
 
 
+def test_published_files_are_asked_for_before_any_job(bare):
+    """A dry run says the same, and goes on; what reads none is made."""
+    words = "words: {path: downloads/w.txt, title: Words, source: nowhere, size: 9, sha256: abc, scales: [quick], "
+    bare.replace(STUDY, "data:\n", f"files:\n  {words}read_by: [lines]}}\ndata:\n")
+    wanted = "toy: Words: w.txt is missing; put it at downloads/w.txt (9 bytes, SHA-256 abc, from nowhere)"
+    assert wanted in refused(bare)
+    planned = bare.snakemake("--dry-run")
+    assert planned.returncode == 0
+    assert (planned.stdout + planned.stderr).count(wanted) == 1
+    assert "train:biases" in bare.planned("results/quick/toy/tables/bias.parquet")
+    done = bare.snakemake("--dry-run", "results/quick/toy/tables/bias.parquet")
+    assert wanted not in done.stdout + done.stderr
+
+
+def test_a_config_file_is_read_as_the_atlas_reads_yaml(bare):
+    """The engine's own reader would take 010 for 8."""
+    (bare.folder / "mine.yaml").write_text("seeds: 010\n")
+    printed = refused(bare, "--configfile", "mine.yaml")
+    assert "mine.yaml, line 1: seeds: 010: readers of yaml disagree about it; write 10" in printed
+
+
+def test_a_number_of_seeds_and_development_seeds_are_not_both(bare):
+    printed = refused(bare, "--config", "seeds=3", "--", "results/smoke-dev/toy/data/points.safetensors")
+    assert "seeds: 3: a number counts the ledger's seeds, but smoke-dev has those for developing" in printed
+
+
 def test_a_learning_rate_may_be_written_with_an_exponent(bare):
     bare.replace(STUDY, "20, rates: [0.1, 0.3]}\ndata", "20, rates: [1e-3, 0.3]}\ndata")
     assert "train:lines@rate=0.001" in bare.planned("results/quick/toy/tables/error.parquet")

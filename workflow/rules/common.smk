@@ -16,6 +16,7 @@ from dynatlas.engine import (
     job_options,
     job_prefix,
     report_texts,
+    require_files,
     speak_plainly,
 )
 
@@ -67,9 +68,22 @@ def params(step):
     return lambda wildcards: node_of(step, wildcards).params
 
 
+def ready(node):
+    """The node, if the published files that it reads are there; a dry run goes on without."""
+    try:
+        require_files(
+            ATLAS, node, others=not workflow.dag_settings.targets, dry=workflow.dryrun
+        )
+    except ConfigError as error:
+        raise WorkflowError(str(error)) from None
+    return node
+
+
 def node_inputs(step):
     """Input function of a step with many nodes a study."""
-    return lambda wildcards: list(node_of(step, wildcards, wildcards.node).inputs)
+    return lambda wildcards: list(
+        ready(node_of(step, wildcards, wildcards.node)).inputs
+    )
 
 
 def node_params(step):

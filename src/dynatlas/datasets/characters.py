@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from dynatlas.datasets.published import File, read_published
+from dynatlas.datasets.published import File, MissingFileError, read_published
 
 PARTS = ("train", "valid", "test")
 
@@ -75,7 +75,7 @@ def _symbols(lines: list[str]) -> list[str]:
 
 def _read(path: Path, name: str) -> list[str]:
     if not path.is_file():
-        raise FileNotFoundError(
+        raise MissingFileError(
             f"{name}: {path.name} is missing; put it at {path} (plain text, UTF-8). Scales quick and standard use "
             "generated text and need no file."
         )

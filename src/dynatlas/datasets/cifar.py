@@ -9,60 +9,19 @@ from __future__ import annotations
 import io
 import tarfile
 import zlib
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import torch
 
+from dynatlas.datasets.catalogue import ARCHIVES, Archive
 from dynatlas.datasets.labelled import Labelled
-from dynatlas.datasets.published import File, read_published
+from dynatlas.datasets.published import read_published
 from dynatlas.names import named
 
 Part = Literal["train", "test"]
 SHAPE = (3, 32, 32)
-
-
-@dataclass(frozen=True)
-class Archive:
-    """A published archive, and the members that hold each part."""
-
-    title: str
-    source: str
-    file: File
-    members: dict[str, tuple[str, ...]]
-    labels: int
-    """Labels of a record; the last is the class."""
-
-
-ARCHIVES = {
-    "cifar10": Archive(
-        "CIFAR-10 (Krizhevsky 2009)",
-        "https://www.cs.toronto.edu/~kriz/cifar.html",
-        File(
-            "cifar-10-binary.tar.gz",
-            170052171,
-            "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
-        ),
-        {
-            "train": tuple(f"cifar-10-batches-bin/data_batch_{number}.bin" for number in range(1, 6)),
-            "test": ("cifar-10-batches-bin/test_batch.bin",),
-        },
-        labels=1,
-    ),
-    "cifar100": Archive(
-        "CIFAR-100 (Krizhevsky 2009)",
-        "https://www.cs.toronto.edu/~kriz/cifar.html",
-        File(
-            "cifar-100-binary.tar.gz",
-            168513733,
-            "58a81ae192c23a4be8b1804d68e518ed807d710a4eb253b1f2a199162a40d8ec",
-        ),
-        {"train": ("cifar-100-binary/train.bin",), "test": ("cifar-100-binary/test.bin",)},
-        labels=2,
-    ),
-}
 
 
 def read_cifar(

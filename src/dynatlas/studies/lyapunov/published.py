@@ -21,6 +21,7 @@ import pandas as pd
 
 from dynatlas.claims.heldout import heldout_readout
 from dynatlas.claims.statistics import spearman
+from dynatlas.datasets.published import MissingFileError, WrongFileError
 from dynatlas.jobs import Job
 
 SOURCE = "folder 'CharRNN/WP/HP/Grid Search' of github.com/shlizee/lyapunov-hyperopt"
@@ -58,13 +59,15 @@ def read_grid(folder: Path, *, sha256: str) -> Grid:
     """
     files = sorted(folder.glob("*.p"))
     if not files:
-        raise FileNotFoundError(
+        raise MissingFileError(
             f"{folder}: the authors' grid is missing; copy the files of the {SOURCE} there (SHA-256 of their list "
             f"of sums: {sha256}). Only scale paper reads them."
         )
     found = digest_of_list(files)
     if found != sha256:
-        raise ValueError(f"{folder}: `LC_ALL=C sha256sum * | sha256sum` is {found}; wanted is {sha256}, the {SOURCE}")
+        raise WrongFileError(
+            f"{folder}: `LC_ALL=C sha256sum * | sha256sum` is {found}; wanted is {sha256}, the {SOURCE}"
+        )
     return parse_grid(files)
 
 
