@@ -36,7 +36,7 @@ def t_interval(values: Sequence[float] | np.ndarray, level: float = 0.95) -> Int
     Raises:
         ValueError: no value, or one that is not finite.
     """
-    from scipy.stats import t  # slow import: only where an interval is wanted
+    from scipy.special import stdtrit  # the quantile of scipy.stats.t, at a tenth of its import
 
     sample = np.asarray(values, dtype=float).ravel()
     if sample.size == 0 or not np.isfinite(sample).all():
@@ -44,7 +44,7 @@ def t_interval(values: Sequence[float] | np.ndarray, level: float = 0.95) -> Int
     mean = float(sample.mean())
     if sample.size == 1:
         return Interval(mean, float("nan"), float("nan"))
-    half = float(t.ppf((1 + level) / 2, sample.size - 1) * sample.std(ddof=1) / np.sqrt(sample.size))
+    half = float(stdtrit(sample.size - 1, (1 + level) / 2) * sample.std(ddof=1) / np.sqrt(sample.size))
     return Interval(mean, mean - half, mean + half)
 
 
