@@ -22,6 +22,13 @@ def mean_over_first(values: Tensor) -> Tensor:
     return _last(values).mean(dim=-1)
 
 
+def std_over_first(values: Tensor) -> Tensor:
+    """Standard deviation, over k - 1, (k, ...) -> (...)."""
+    away = _last(values)
+    away = away - away.mean(dim=-1, keepdim=True)  # torch's own takes another way for a single row
+    return (away.square().sum(dim=-1) / (len(values) - 1)).sqrt()
+
+
 def batched_product(x: Tensor, w: Tensor) -> Tensor:
     """x W of each member, (E, m, i) and (E, i, n) -> (E, m, n)."""
     if w.shape[-1] == 1:

@@ -16,7 +16,7 @@ from torch import Generator, Tensor
 from dynatlas.instruments.given import whole, widened
 from dynatlas.instruments.scale import scaled
 from dynatlas.names import named
-from dynatlas.reductions import mean_over_first, sum_over_first
+from dynatlas.reductions import mean_over_first, std_over_first, sum_over_first
 
 Params = dict[str, Tensor]
 
@@ -34,7 +34,7 @@ class Estimate:
     def over(cls, values: Tensor) -> Estimate:
         """Of independent draws (draw, member)."""
         sized, power = scaled(values, dim=0)
-        return cls(mean_over_first(values), sized.std(dim=0) * power[0] / len(values) ** 0.5)
+        return cls(mean_over_first(values), std_over_first(sized) * power[0] / len(values) ** 0.5)
 
 
 def hessian_trace(

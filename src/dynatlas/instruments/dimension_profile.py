@@ -19,6 +19,7 @@ from dynatlas.instruments.dimension import (
 )
 from dynatlas.instruments.neighbours import Neighbours, nearest_neighbours
 from dynatlas.names import named
+from dynatlas.reductions import std_over_first
 
 if TYPE_CHECKING:
     import pandas
@@ -99,7 +100,7 @@ def dimension_interval(
     subsets = (torch.randperm(n, generator=generator, device=generator.device)[:size] for _ in range(draws))
     parts = torch.stack([measure_dimension(points[..., own, :], [estimator])[estimator] for own in subsets])
     value = measure_dimension(points, [estimator])[estimator]
-    error = parts.std(dim=0) * (size / (n - size)) ** 0.5
+    error = std_over_first(parts) * (size / (n - size)) ** 0.5
     half = NormalDist().inv_cdf((1 + level) / 2) * error
     return DimensionInterval(value, error, value - half, value + half)
 

@@ -95,7 +95,8 @@ def _on_halves(of: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor], **owed: A
 
 
 def _on_states(of: Callable[[Tensor, Tensor], Tensor], **owed: Any) -> RegisteredInstrument:
-    return RegisteredInstrument(STATES, lambda x: of(x, Y.repeat(2)), **{"constant": refused} | owed)
+    entry: dict[str, Any] = {"constant": refused} | owed
+    return RegisteredInstrument(STATES, lambda x: of(x, Y.repeat(2)), **entry)
 
 
 def _on_product(of: Callable[[Tensor], Tensor], **owed: Any) -> RegisteredInstrument:
