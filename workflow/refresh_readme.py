@@ -1,4 +1,4 @@
-"""Put the quick ledger and one figure into README.md, as the commands print them: make readme."""
+"""Put the quick ledger, beside what is kept of standard, and one figure into README.md: make readme."""
 
 import re
 import shutil
@@ -18,7 +18,13 @@ def put(text: str, block: str, content: str) -> str:
 
 
 ledger = subprocess.run(
-    [sys.executable, "-m", "dynatlas", "ledger", "--scale", "quick", "--format", "markdown", "--brief"],
+    [
+        sys.executable,
+        "-m",
+        "dynatlas",
+        "ledger",
+        *["--scale", "quick", "--format", "markdown", "--brief", "--beside", "standard"],
+    ],
     capture_output=True,
     text=True,
     check=True,
