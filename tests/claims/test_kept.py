@@ -99,7 +99,7 @@ def test_the_ledger_gets_a_column_for_the_scale_and_a_line_on_what_made_it(kept:
     assert [line[header.index("standard")] for line in cells] == [
         "reproduced 0.123 [0.1, 0.2]", "", "", "reproduced (asked otherwise then)"]  # fmt: skip
     assert text.endswith(
-        "standard of toy: made at commit c0ffeec0ff on 2026-11-27, base seed 7, 8 seeds (100 to 107)\n"
+        "\n- standard of toy: made at commit c0ffeec0ff on 2026-11-27, base seed 7, 8 seeds (100 to 107)\n"
     )
     assert "standard" not in render(rows, "markdown")
 

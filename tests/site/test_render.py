@@ -251,3 +251,17 @@ def test_ancestry_runs_from_left_to_right_without_overlap():
 def test_ancestry_names_a_node_that_is_not_there():
     with pytest.raises(KeyError, match="nowhere"):
         ancestry_svg([Ancestor("f", "figures", ("nowhere",))])
+
+
+def test_several_kept_ledgers_are_folded_and_say_how_many_are_of_earlier_code(ledger, links, kept):
+    two = [replace(links[0], kept=[kept, replace(kept, study="lyapunov", since="")]), *links[1:]]
+    document = parsed(render_index(ledger, two))
+    assert document.faults == []
+    text = " ".join("".join(document.text).split())
+    assert "docs/ledgers: 2 ledgers of other scales, 1 of them made by what has changed since" in text
+
+
+def test_where_no_claim_is_as_locked_the_page_says_why_instead_of_listing_all(ledger, links):
+    rows = [{**row, "locked": "changed"} for row in ledger["rows"]]
+    text = " ".join("".join(parsed(render_index({**ledger, "rows": rows}, links)).text).split())
+    assert "None of these claims is as config/claims.lock has it" in text

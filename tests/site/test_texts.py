@@ -28,3 +28,10 @@ def test_a_typed_number_is_found():
 @pytest.mark.parametrize("path", [p for p in PATHS if p.suffix in (".md", ".cff", ".toml", ".rst", ".html")], ids=str)
 def test_whoever_types_how_many_papers_there_are_is_right(path):
     assert set(counted(path.read_text(encoding="utf-8"))) <= {len(Atlas().studies)}
+
+
+def test_pictures_in_texts_are_said_in_words():
+    texts = [path.read_text(encoding="utf-8") for path in PATHS if path.suffix == ".md"]
+    words = [found for text in texts for found in re.findall(r"!\[([^\]]*)\]\(", text)]
+    assert words
+    assert all(len(found.split()) > 4 and ".png" not in found for found in words)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, get_args
 
@@ -125,8 +126,10 @@ def render(
         content = {"draw": draw, "summary": summarise(rows, studies), "rows": list(rows)}
         return json.dumps(content, indent=1, allow_nan=False)
     above = f"{draw_text(draw)}\n\n" if draw else ""
-    below = "".join(f"{line}\n" for line in kept_lines(beside))
-    return f"{above}{as_table(rows, form, beside)}\n\n{summary_text(summarise(rows, studies))}\n{below}"
+    below = [*summary_text(summarise(rows, studies)).splitlines(), *kept_lines(beside)]
+    if form == "markdown":
+        below = [re.sub(r"^( *)", r"\1- ", line) for line in below]
+    return "\n".join([f"{above}{as_table(rows, form, beside)}\n", *below, ""])
 
 
 def as_table(rows: Sequence[Mapping[str, Any]], form: str = "table", beside: Sequence[Kept] = ()) -> str:

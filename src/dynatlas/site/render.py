@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -125,7 +126,7 @@ def _at_scale(row: Row, scale: str, kept: Sequence[Kept]) -> dict[str, Any]:
         "kind": str(there["verdict"]).replace(" ", "-"),
         "icon": icon(there["verdict"]),
         "effect": interval_text(there),
-        "reason": there["reason"],
+        "reason": re.sub(r" \([^)]*\)", "", there["reason"] or ""),  # of a count, without the names of its parts
         "otherwise": found.asked_otherwise(row),
     }
 
