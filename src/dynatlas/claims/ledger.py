@@ -156,7 +156,7 @@ def _kept_cell(row: Mapping[str, Any], scale: str, kept: Sequence[Kept]) -> str:
         if (one.study, one.scale) == (row["study"], scale) and row["id"] in one.rows:
             there = one.rows[row["id"]]
             otherwise = "(asked otherwise then)" if one.asked_otherwise(row) else ""
-            return " ".join(filter(None, [there["verdict"], _interval(there, ""), otherwise]))
+            return " ".join(filter(None, [there["verdict"], interval_text(there, ""), otherwise]))
     return ""
 
 
