@@ -22,7 +22,7 @@ READY := .venv/ready
 
 atlas: $(READY)
 	$(BIN)/python -m snakemake $(SNAKEMAKE_ARGS)
-	$(BIN)/python -m dynatlas ledger
+	$(BIN)/python -m dynatlas ledger --brief
 	@echo
 	@echo "Figures: figures/   verdicts: results/quick/ledger.json   site: results/quick/site/index.html"
 

@@ -110,7 +110,7 @@ def _jobs(printed: str) -> set[str]:
     jobs: set[str] = set()
     rule = ""
     for line in printed.splitlines():
-        if line.startswith("rule "):
+        if line.strip().startswith(("rule ", "localrule ")):  # a job of a group is indented
             rule = line.split()[1].rstrip(":")
         elif line.strip().startswith("output:"):  # a target has none
             jobs.add(rule)

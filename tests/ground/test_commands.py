@@ -9,7 +9,7 @@ import pytest
 
 from dynatlas import cli
 from dynatlas.atlas import Atlas
-from dynatlas.commands import ancestry, resume, schema
+from dynatlas.commands import ancestry, doctor, resume, schema
 from dynatlas.config import AtlasConfig, ConfigError
 from dynatlas.nodes import ROOT
 
@@ -214,6 +214,30 @@ def test_ledger_and_front_page_are_traced_too(unmade, path):
     assert done.stdout.splitlines()[0] == path
     assert "    claims toy/claims: claims" in done.stdout
     assert "train toy/lines@rate=0.1: dynatlas.studies.toy.train:train_lines" in done.stdout
+
+
+def test_the_doctor_names_what_no_step_makes(unmade, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    atlas = Atlas(unmade.folder)
+    planned = [*atlas.plan("toy").nodes.values(), *atlas.joint().values(), *atlas.guides().values()]
+    strange = [
+        "figures/quick/toy/old.png",
+        "results/quick/gone/tables/a.parquet",
+        "results/quick/toy/runs/lines@rate=0.7.safetensors",
+        "results/quick/toy/tables/error@rate=0.7.parquet",
+    ]
+    other = [
+        "results/quick/toy/checkpoints/biases/abc/fit.safetensors",
+        "results/quick/toy/tables/.error.parquet.7.part",
+        "results/smoke/toy/tables/strange.parquet",
+    ]
+    for path in (*(path for node in planned for path in node.outputs), *strange, *other):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).touch()
+    found = [str(path) for path in doctor.strangers(atlas)]
+    assert found == [strange[0], "results/quick/gone", *strange[2:]]
+    own = [str(path) for path in doctor.strangers(Atlas(unmade.folder, {"studies": ["toy"]}), alone=True)]
+    assert own == [strange[0], *strange[2:]]
 
 
 def test_schemas_on_disk_are_those_of_the_models():

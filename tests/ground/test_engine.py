@@ -38,11 +38,22 @@ def test_the_prefix_finds_package_and_python_in_any_folder(tmp_path, name):
     done = subprocess.run(
         ["bash", "-c", script], capture_output=True, text=True, check=True, env={"PATH": "/usr/bin:/bin"}
     )
-    assert prefix.endswith("; exec ")
     path, source, owner = done.stdout.splitlines()
     assert path.split(":")[:2] == [str(root / "workflow" / "bin"), str(Path(sys.executable).parent)]
     assert source == str(root / "src")
     assert owner == str(os.getpid())
+
+
+def test_the_job_takes_the_place_of_the_shell_that_the_engine_started(tmp_path):
+    """Its parent is the engine, whose death it learns of; the line itself has no `exec`."""
+    command = tmp_path / "workflow" / "bin" / "dynatlas"
+    command.parent.mkdir(parents=True)
+    command.write_text('#!/bin/sh\necho "$$" "$@"\n')
+    command.chmod(0o755)
+    script = f"{engine.job_prefix(tmp_path, conda=False).format()}echo $$; dynatlas one 'two three' 2>&1"
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True)
+    shell, job = done.stdout.splitlines()
+    assert job == f"{shell} one two three"
 
 
 def test_inside_conda_the_environments_own_python_comes_first(tmp_path):
@@ -109,7 +120,7 @@ def test_the_words_that_are_shortened_are_those_that_this_engine_says():
 
 
 def test_a_shell_line_is_one_command_that_can_be_pasted():
-    """The prefix ends with exec: a second command in a line would never run. What is printed holds no exec."""
+    """The job takes the shell's place, so that a second command would never run; what is printed holds no exec."""
     lines = [
         line.strip().strip('"')
         for file in sorted((ROOT / "workflow" / "rules").glob("*.smk"))
@@ -118,7 +129,7 @@ def test_a_shell_line_is_one_command_that_can_be_pasted():
     ]
     assert len(lines) == 10
     for line in lines:
-        assert re.fullmatch(r"dynatlas [\w{}. -]+ > \{log\} 2>&1", line), line
+        assert re.fullmatch(r"dynatlas [\w{}. -]+ > \{log:q\} 2>&1", line), line
 
 
 def test_dynatlas_runs_from_a_clone_that_is_not_installed(root, tmp_path):

@@ -100,9 +100,35 @@ def test_a_run_over_some_studies_marks_its_ledger_partial(engine):
     ledger = json.loads((engine.folder / "results" / "quick" / "ledger.json").read_text())
     assert ledger["provenance"]["settings"]["missing"] == ["second"]
     assert {row["study"] for row in ledger["rows"]} == {"toy"}
-    printed = engine.dynatlas("ledger", "--studies", "toy")
+    printed = engine.dynatlas("ledger")
     assert printed.returncode == 0, printed.stderr
     assert re.search(r"partial.*second", printed.stdout)
+    # one study's verdicts are its own, whatever the ledger was made over; and so is its state
+    alone = engine.dynatlas("ledger", "--studies", "toy")
+    assert alone.returncode == 0, alone.stderr
+    assert "partial" not in alone.stdout
+    unmade = engine.dynatlas("ledger", "--studies", "second")
+    assert "results/quick/second/claims.json does not exist" in unmade.stderr
+    doctor = engine.dynatlas("doctor", "--studies", "toy")
+    assert doctor.returncode == 0, doctor.stdout
+    assert "out of date" not in doctor.stdout
+    told = engine.dynatlas("ancestry", "results/quick/ledger.json")
+    assert "claims toy/claims" in told.stdout
+    assert "second" not in told.stdout.replace('"missing": ["second"]', "")
+
+
+@pytest.mark.parametrize("width", [60, 100, 359])
+def test_the_ledger_is_fitted_to_its_terminal(engine, width):
+    shown = engine.dynatlas("ledger", "--brief", COLUMNS=str(width))
+    assert shown.returncode == 0, shown.stderr
+    lines = shown.stdout.splitlines()
+    assert max(map(len, lines)) <= width
+    rows = json.loads((engine.folder / "results" / "quick" / "ledger.json").read_text())["rows"]
+    claims = [row for row in rows if row["part_of"] is None]
+    for row in claims:
+        assert any(line.split()[:1] == [row["id"]] and row["verdict"] in line for line in lines), row["id"]
+    whole = engine.dynatlas("ledger", COLUMNS=str(width))
+    assert whole.stdout.splitlines()[2].split()[:3] == ["study", "claim", "verdict"]
 
 
 def test_a_study_without_this_scale_stops_only_those_who_ask_for_it(bare):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dynatlas.claims.ledger import _interval
+from dynatlas.claims.ledger import interval_text
 
 NARROWEST = 40
 """Columns below which lines are no longer shortened."""
@@ -17,7 +18,7 @@ def brief_table(rows: Sequence[Mapping[str, Any]], *, width: int) -> str:
     No line is longer than `width` (at least 40); what a claim says is cut short with an ellipsis.
     """
     claims = [row for row in rows if row["part_of"] is None]
-    cells = [(row["id"], row["verdict"], _interval(row, "")) for row in claims]
+    cells = [(row["id"], row["verdict"], interval_text(row, "")) for row in claims]
     widths = [max((len(cell[column]) for cell in cells), default=0) for column in range(3)]
     lines: list[str] = []
     above = None
@@ -28,6 +29,15 @@ def brief_table(rows: Sequence[Mapping[str, Any]], *, width: int) -> str:
         aligned = "  ".join(text.ljust(length) for text, length in zip(cell, widths, strict=True))
         lines.append(shortened(f"  {aligned}  {row['says']}".rstrip(), max(width, NARROWEST)))
     return "\n".join(lines)
+
+
+def folded(text: str, *, width: int) -> str:
+    """`text` with every line that is longer than `width` (at least 40) folded, its rest indented."""
+    lines = text.splitlines()
+    folds = (
+        textwrap.wrap(line, max(width, NARROWEST), subsequent_indent="    ", break_on_hyphens=False) for line in lines
+    )
+    return "\n".join("\n".join(fold) for fold in folds)
 
 
 def shortened(line: str, width: int) -> str:

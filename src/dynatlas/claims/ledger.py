@@ -159,7 +159,7 @@ def _kept_cell(row: Mapping[str, Any], scale: str, kept: Sequence[Kept]) -> str:
         if (one.study, one.scale) == (row["study"], scale) and row["id"] in one.rows:
             there = one.rows[row["id"]]
             otherwise = "(asked otherwise then)" if one.asked_otherwise(row) else ""
-            return " ".join(filter(None, [there["verdict"], _interval(there, ""), otherwise]))
+            return " ".join(filter(None, [there["verdict"], interval_text(there, ""), otherwise]))
     return ""
 
 
@@ -182,12 +182,12 @@ _HEADER = (
 def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
     says = row["says"] if row["part_of"] is None else row["says"] or row["compared"]
     claim = row["id"] if row["part_of"] is None else "  " + row["id"]
-    control = _interval(row, "control_") if row["control_effect"] is not None else ""
+    control = interval_text(row, "control_") if row["control_effect"] is not None else ""
     return (
         row["study"],
         claim,
         row["verdict"],
-        _interval(row, ""),
+        interval_text(row, ""),
         _test(row),
         _number(row["n"]),
         _number(row["p"]),
@@ -199,7 +199,8 @@ def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
     )
 
 
-def _interval(row: Mapping[str, Any], prefix: str) -> str:
+def interval_text(row: Mapping[str, Any], prefix: str) -> str:
+    """`effect [low, high]` of a row, or of its control (`prefix` "control_"); empty where there is none."""
     effect, low, high = (row[f"{prefix}{name}"] for name in ("effect", "low", "high"))
     if effect is None:
         return ""

@@ -12,7 +12,7 @@ from typing import Any
 
 from dynatlas import artefacts
 from dynatlas.atlas import Atlas
-from dynatlas.claims.brief import brief_table
+from dynatlas.claims.brief import brief_table, folded
 from dynatlas.claims.kept import Kept, read_kept
 from dynatlas.claims.ledger import draw_text, render, summarise, summary_text
 from dynatlas.cli import atlas_of
@@ -31,8 +31,9 @@ def run(options: argparse.Namespace) -> int:
         rows = [row for row in rows if row["part_of"] is None]
     draw = draw_of(atlas, rows)
     if options.format is None and not options.beside and (options.brief or sys.stdout.isatty()):
-        body = brief_table(rows, width=shutil.get_terminal_size(fallback=(120, 24)).columns)
-        print(f"{draw_text(draw)}\n\n{body}\n\n{summary_text(summarise(rows, studies))}")
+        width = shutil.get_terminal_size(fallback=(120, 24)).columns
+        around = [folded(text, width=width) for text in (draw_text(draw), summary_text(summarise(rows, studies)))]
+        print("\n\n".join([around[0], brief_table(rows, width=width), around[1]]))
     else:
         beside = [kept for scale in options.beside for kept in kept_ledgers(atlas, draw["seeds"], scale)]
         print(render(rows, options.format or "table", studies=studies, draw=draw, beside=beside), end="")
