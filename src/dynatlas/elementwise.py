@@ -152,7 +152,7 @@ def gelu(x: Tensor) -> Tensor:
 
 def _gelu_slope(x: Tensor) -> Tensor:
     near = x.clamp(-_FAR, _FAR)
-    return _normal_below(x) + near * torch.exp(-0.5 * near * near) * (2 * math.pi) ** -0.5
+    return _normal_below(x) + near * torch.exp(-0.5 * near * near) / math.sqrt(2 * math.pi)
 
 
 def _normal_below(x: Tensor) -> Tensor:

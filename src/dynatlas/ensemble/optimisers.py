@@ -83,8 +83,8 @@ class Adam:
         own, gradient = gradient.dtype, gradient.to(state["mean"].dtype)
         mean = state["mean"].lerp_(gradient, 1 - beta1)
         square = state["square"].mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
-        update = square.sqrt().div_(math.sqrt(1 - beta2 ** (step + 1))).add_(self.eps)
-        return torch.div(mean, update, out=update).mul_(rate.to(update) / (beta1 ** (step + 1) - 1)).to(own)
+        update = square.sqrt().div_(math.sqrt(1 - math.pow(beta2, step + 1))).add_(self.eps)
+        return torch.div(mean, update, out=update).mul_(rate.to(update) / (math.pow(beta1, step + 1) - 1)).to(own)
 
 
 @dataclass(frozen=True, eq=False)

@@ -91,7 +91,7 @@ class Geometric:
         if step == 0:
             return True
         i = round(math.log1p(step * (self.ratio - 1) / self.base) / math.log(self.ratio))
-        near = (self.base * (self.ratio**j - 1) / (self.ratio - 1) for j in (i - 1, i, i + 1) if j > 0)
+        near = (self.base * (math.pow(self.ratio, j) - 1) / (self.ratio - 1) for j in (i - 1, i, i + 1) if j > 0)
         return any(round(value) == step for value in near)
 
 

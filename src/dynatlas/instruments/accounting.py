@@ -15,6 +15,7 @@ from torch import Tensor
 
 from dynatlas.instruments.given import whole
 from dynatlas.names import named
+from dynatlas.reductions import sum_over_first
 
 SENSORY_INPUTS = 5
 OUTPUTS = 3
@@ -68,7 +69,7 @@ def count_built(params: Mapping[str, Tensor], *, masked: Sequence[str] = ("w_in"
         else torch.full((len(value),), value[0].numel(), device=value.device)
         for name, value in params.items()
     ]
-    return torch.stack(counts).sum(dim=0)
+    return sum_over_first(torch.stack(counts))
 
 
 @dataclass(frozen=True)

@@ -126,7 +126,7 @@ def scale_curve(distances: Tensor, largest: int = 64) -> ScaleCurve:
     The generalised ratio estimator (Denti et al. 2022, Scientific Reports 12, 20005): for mu = r_2n / r_n the density
     is d (mu^d - 1)^(n-1) / (B(n, n) mu^((2n-1) d + 1)); n = 1 is n_points / sum(log mu).
     """
-    orders = [2**i for i in range(largest.bit_length())]
+    orders = [1 << i for i in range(largest.bit_length())]
     distances = _checked_distances(distances, 2 * orders[-1])
     curve = [_ratio_dimension(distances, n) for n in orders]
     distinct = distances[..., 0] > 0

@@ -96,7 +96,7 @@ def propagation_exponent(norms: Tensor, *, skip: int = 0) -> Tensor:
     if bool((norms < 0).any()):
         raise ValueError(f"norms must be >= 0, one is {float(norms.min())}")
     t, norms = torch.arange(1, len(norms) + 1).to(norms)[skip:], norms[skip:]
-    if bool(((norms != 0).sum(dim=0) < 2).any()):
+    if bool((sum_over_first(norms != 0) < 2).any()):
         raise ValueError(f"of {len(norms)} norms fewer than two are not 0: there is no power")
     return _slope(t.log(), norms.log(), norms != 0)
 
@@ -125,6 +125,6 @@ def _jacobians(jacobians: Tensor) -> Tensor:
 def _slope(x: Tensor, y: Tensor, counted: Tensor) -> Tensor:
     """Least-squares slope of y (T, ...) on x (T,), over the steps that are `counted` (T, ...)."""
     x = x.view(-1, *[1] * (y.dim() - 1))
-    mean = sum_over_first(torch.where(counted, x, 0.0)) / counted.sum(dim=0)
+    mean = sum_over_first(torch.where(counted, x, 0.0)) / sum_over_first(counted)
     centred = torch.where(counted, x - mean, 0.0)
     return sum_over_first(centred * torch.where(counted, y, 0.0)) / sum_over_first(centred.square())

@@ -101,7 +101,7 @@ def noise_excess(w1: Tensor, w2: Tensor, c: Tensor, sigma: float, *, fourth_orde
     sigma^2 / 2 R + sigma^4 / 2 o m tr C for m hidden units; without `fourth_order` the first term alone.
     """
     second = sigma**2 / 2 * noise_penalty(w1, w2, c)
-    return second + (sigma**4 / 2 * w2.shape[-1] * w2.shape[-2] * _trace(c) if fourth_order else 0.0)
+    return second + ((sigma**2) ** 2 / 2 * w2.shape[-1] * w2.shape[-2] * _trace(c) if fourth_order else 0.0)
 
 
 def _trace(c: Tensor) -> Tensor:

@@ -37,7 +37,7 @@ class StepDecay:
     def __call__(self, step: int, budget: Tensor) -> Tensor:
         """As `ensemble.schedules.Schedule`."""
         times = max(0, (step - self.start) // self.every + 1)
-        return torch.full_like(budget, self.factor**times, dtype=torch.float64)
+        return torch.full_like(budget, math.pow(self.factor, times), dtype=torch.float64)
 
 
 def train_networks(
