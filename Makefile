@@ -1,10 +1,13 @@
 # make atlas   environment, then everything at scale quick; says at the end what the ledger says and where to look
 # make test    environment, then the tests          make check   formatters, linters, types, floors
+# make quicktest   those that take seconds: for the loop of editing
 # make bench   speed against what one would write   make clean   removes all that these made
 PYTHON ?= python3
 TORCH ?= torch==2.13.0
+# another pip than the one that comes with PYTHON: make env PIP=pip==22.3
+PIP ?=
 SNAKEMAKE_ARGS ?=
-PYTEST_ARGS ?= -n 2 --dist loadgroup
+PYTEST_ARGS ?= -n 2
 
 # Nothing is written outside this folder: a read-only home is fine.
 export XDG_CACHE_HOME := $(CURDIR)/.cache
@@ -16,9 +19,11 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_NO_WARN_SCRIPT_LOCATION := 1
 
 BIN := .venv/bin
+# bytecode of what is never imported costs a minute; the rest is compiled when it is
+INSTALL := $(BIN)/python -m pip install --quiet --no-compile
 READY := .venv/ready
 
-.PHONY: atlas env test coverage check format bench lock readme report clean
+.PHONY: atlas env test quicktest coverage check format bench lock readme report clean
 
 atlas: $(READY)
 	$(BIN)/python -m snakemake $(SNAKEMAKE_ARGS)
@@ -31,13 +36,18 @@ env: $(READY)
 $(READY): requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "dynatlas needs Python 3.11 or newer: make PYTHON=python3.12 ...")'
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet $(TORCH)
-	$(BIN)/python -m pip install --quiet --no-deps --require-hashes -r requirements.lock
-	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	$(if $(PIP),$(INSTALL) $(PIP))
+	$(INSTALL) $(TORCH)
+	$(INSTALL) --no-deps --require-hashes -r requirements.lock
+	$(INSTALL) --no-deps --no-build-isolation -e .
+	$(BIN)/python -m pip check
 	touch $(READY)
 
 test: $(READY)
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+quicktest: $(READY)
+	$(BIN)/python -m pytest $(PYTEST_ARGS) -m "not slow"
 
 coverage: $(READY)
 	$(BIN)/python -m pytest $(PYTEST_ARGS) --cov --cov-report=term --cov-report=html

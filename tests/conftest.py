@@ -1,159 +1,131 @@
-"""Copies of the repository with a made-up study in the place of the real ones, and the real engine on them."""
+"""The engine in copies of the repository; what test workers share; the order of tests, and what they cost."""
 
 from __future__ import annotations
 
-import fcntl
 import os
+
+# A test says itself how many threads it wants. Two workers with two threads each wait for one another at every step of
+# a small network, and that waiting costs processor time: test_gated alone 160 s instead of 10.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import shutil
 import subprocess
 import sys
+from collections import defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
+import builds
 import pytest
+import schedule
+from engines import Engine, with_study
 
-ROOT = Path(__file__).resolve().parents[1]
-TOY = ROOT / "tests" / "workflow" / "toy"
-LEAVE_OUT = shutil.ignore_patterns("__pycache__", "*.egg-info", ".*.swp")
+COSTS = defaultdict[str, float](float)
+"""Processor seconds of every test of this session (in the process that reports them)."""
+CLOCK = pytest.StashKey[float]()
+BUILDER = pytest.StashKey[subprocess.Popen[bytes]]()
 
-
-def snapshot_of_repository(target: Path) -> Path:
-    """What the engine needs of this repository, without any study or guide."""
-    for folder in ("workflow", "profiles", "config", "src"):
-        shutil.copytree(ROOT / folder, target / folder, ignore=LEAVE_OUT)
-    for file in ("Snakefile", "environment.yml", "requirements.lock"):
-        shutil.copy2(ROOT / file, target / file)
-    for path in (target / "config" / "studies").glob("*.yaml"):
-        path.unlink()
-    for path in (target / "src" / "dynatlas" / "studies").glob("[a-z]*/"):
-        shutil.rmtree(path)
-    for path in (target / "workflow" / "notebooks").rglob("*.py"):
-        path.unlink()
-    return target
+# ---------------------------------------------------------------- costs
 
 
-def with_study(snapshot: Path, target: Path, *, study: Path = TOY) -> Path:
-    """A copy of a snapshot with the study in the folder `study`."""
-    shutil.copytree(snapshot, target)
-    shutil.copytree(study, target, dirs_exist_ok=True)
-    return target
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> None:
+    item.session.stash[CLOCK] = schedule.cpu_seconds()
 
 
-@dataclass
-class Engine:
-    """The engine in a folder."""
-
-    folder: Path
-
-    def environment(self, **extra: str) -> dict[str, str]:
-        kept = {name: os.environ[name] for name in ("HOME", "LANG", "TMPDIR") if name in os.environ}
-        cache = str(self.folder / ".cache")
-        return {**kept, "PATH": "/usr/bin:/bin", "XDG_CACHE_HOME": cache, "MPLCONFIGDIR": cache, **extra}
-
-    def start(self, *arguments: str, before: tuple[str, ...] = (), **environment: str) -> subprocess.Popen[str]:
-        """`python -m ARGUMENTS` with this folder's own code, no environment activated, in a session of its own."""
-        return subprocess.Popen(
-            [*before, sys.executable, "-m", *arguments],
-            cwd=self.folder,
-            env=self.environment(PYTHONPATH=str(self.folder / "src"), **environment),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
-
-    def run(self, *arguments: str, **kept: object) -> subprocess.CompletedProcess[str]:
-        """As `start`, to the end."""
-        process = self.start(*arguments, **kept)  # type: ignore[arg-type]
-        out, err = process.communicate()
-        return subprocess.CompletedProcess(arguments, process.returncode, out, err)
-
-    def snakemake(self, *arguments: str, **kept: object) -> subprocess.CompletedProcess[str]:
-        """`snakemake ARGUMENTS`, called by its full path."""
-        return self.run("snakemake", *arguments, **kept)
-
-    def dynatlas(self, *arguments: str, **kept: object) -> subprocess.CompletedProcess[str]:
-        """`dynatlas ARGUMENTS` with this folder's own code."""
-        return self.run("dynatlas", *arguments, **kept)
-
-    def make(self, *arguments: str, **kept: object) -> str:
-        """Run to the end; what was printed. Fails the test with the engine's own words."""
-        done = self.snakemake(*arguments, "--cores", "2", **kept)
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout + done.stderr
-
-    def planned(self, *arguments: str) -> set[str]:
-        """The rules' jobs that a dry run would run, as `rule` or `rule:node`."""
-        done = self.snakemake("--dry-run", *arguments)
-        assert done.returncode == 0, done.stdout + done.stderr
-        return _jobs(done.stdout + done.stderr)
-
-    def replace(self, path: str, old: str, new: str) -> None:
-        """Edit a file; `old` must be there exactly once."""
-        text = (self.folder / path).read_text()
-        assert text.count(old) == 1, f"{old!r} stands {text.count(old)} times in {path}"
-        (self.folder / path).write_text(text.replace(old, new))
-
-    def artefacts(self, *patterns: str, scale: str = "quick") -> dict[str, bytes]:
-        """The bytes of everything sealed under results/, by path (default: runs, tables, verdicts)."""
-        chosen = patterns or ("*/data/*", "*/runs/*", "*/tables/*", "*/claims.json", "ledger.*")
-        results = self.folder / "results" / scale
-        return {str(path.relative_to(results)): path.read_bytes() for one in chosen for path in results.glob(one)}
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """Setup, call and teardown each take what was used since the one before."""
+    report = yield
+    now = schedule.cpu_seconds()
+    report.cpu_seconds = now - item.session.stash[CLOCK]
+    item.session.stash[CLOCK] = now
+    return report
 
 
-def _jobs(printed: str) -> set[str]:
-    """The jobs of a dry run, with the node that their wildcards name; targets, which make nothing, are left out."""
-    jobs: set[str] = set()
-    rule = ""
-    for line in printed.splitlines():
-        if line.strip().startswith(("rule ", "localrule ")):  # a job of a group is indented
-            rule = line.split()[1].rstrip(":")
-        elif line.strip().startswith("output:"):  # a target has none
-            jobs.add(rule)
-        elif line.strip().startswith("wildcards:") and "node=" in line:
-            jobs.discard(rule)
-            jobs.add(f"{rule}:{line.split('node=')[1].split(',')[0].strip()}")
-    return jobs
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    COSTS[report.nodeid] += report.cpu_seconds
 
 
-@contextmanager
-def _alone(lock: Path) -> Iterator[None]:
-    """One process at a time; the test workers are several."""
-    with lock.open("w") as stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)
-        yield
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """End the process that made what is shared; keep what the tests cost."""
+    if BUILDER in session.stash:
+        session.stash[BUILDER].terminate()
+        session.stash[BUILDER].wait()
+    if not hasattr(session.config, "workerinput") and COSTS:
+        shared = session.config._tmp_path_factory  # type: ignore[attr-defined]
+        schedule.keep_costs(session.config.rootpath, COSTS | builds.costs_of(shared.getbasetemp()))
 
 
-def _once(tmp_path_factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
-    """A folder that all test workers share; whoever comes first makes it."""
-    base = tmp_path_factory.getbasetemp()
-    base = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
-    folder = base / name
-    with _alone(base / f"{name}.lock"):
-        if not (base / f"{name}.done").exists():
-            shutil.rmtree(folder, ignore_errors=True)
-            make(folder)
-            (base / f"{name}.done").touch()
-    return folder
+# ---------------------------------------------------------------- order
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """In a worker: units that wait for something shared come last, the dearest of the others first."""
+    if not hasattr(config, "workerinput"):
+        return
+    known = schedule.read_costs(config.rootpath)
+    cost = {
+        item.nodeid: known.get(item.nodeid, schedule.UNKNOWN[item.get_closest_marker("slow") is not None])
+        for item in items
+    }
+    late = [item.nodeid for item in items if _shared(item)]
+    place = {test: number for number, test in enumerate(schedule.in_order(list(cost), cost, late))}
+    items.sort(key=lambda item: place[item.nodeid])
+
+
+def _shared(item: pytest.Item) -> set[str]:
+    """What a test needs of all that is made once and dear."""
+    return builds.BUILDS.keys() & set(getattr(item, "fixturenames", ()))
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """The first worker starts making what is shared beside the tests, in the order in which it is dear."""
+    needed = set().union(*(_shared(item) for item in session.items)) if session.items else set()
+    if os.environ.get("PYTEST_XDIST_WORKER") == "gw0" and needed:
+        names = [name for name in builds.BUILDS if name in needed]
+        base = session.config._tmp_path_factory.getbasetemp().parent  # type: ignore[attr-defined]
+        program = [sys.executable, str(Path(builds.__file__)), str(base), *names]
+        session.stash[BUILDER] = subprocess.Popen(program, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
+    """Whole units to whichever worker is free, in the order of collection."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Units(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return schedule.unit_of(nodeid)
+
+    config.option.loadscopereorder = False
+    return Units(config, log)
+
+
+# ---------------------------------------------------------------- fixtures
 
 
 @pytest.fixture(scope="session")
-def once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[Path], object]], Path]:
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that all test workers share."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+
+@pytest.fixture(scope="session")
+def once(base: Path) -> Callable[[str, Callable[[Path], object]], Path]:
     """`once(name, make)`: the folder `name`, made by `make(folder)` in one test worker, shared by all."""
-    return lambda name, make: _once(tmp_path_factory, name, make)
+    return partial(builds.once, base)
 
 
 @pytest.fixture(scope="session")
-def copy_repository(once: Callable[[str, Callable[[Path], object]], Path]) -> Callable[..., Path]:
-    """`copy_repository(target, study=folder)`: what the engine needs, with one made-up study (default: the toy).
-
-    All copies of a session are equal, also while someone edits the sources.
-    """
-    return partial(with_study, once("snapshot", snapshot_of_repository))
+def copy_repository(base: Path) -> Callable[..., Path]:
+    """`copy_repository(target, study=folder)`: what the engine needs, with one made-up study (default: the toy)."""
+    return partial(with_study, builds.snapshot(base))
 
 
 @pytest.fixture(scope="session")
@@ -163,9 +135,34 @@ def engine_in() -> Callable[[Path], Engine]:
 
 
 @pytest.fixture(scope="session")
-def made(once: Callable[[str, Callable[[Path], object]], Path], copy_repository: Callable[..., Path]) -> Path:
+def made(base: Path) -> Path:
     """A copy in which the toy atlas was made once, at scale quick. Shared: not to be changed."""
-    return once("made", lambda folder: Engine(copy_repository(folder)).make())
+    return builds.made(base)
+
+
+@pytest.fixture(scope="session")
+def undisturbed(base: Path) -> Path:
+    """A copy in which the table of the slow study was made without any fault. Shared: not to be changed."""
+    return builds.undisturbed(base)
+
+
+@pytest.fixture(scope="session")
+def example(base: Path) -> Path:
+    """A copy in which the worked example was made once, at scale quick. Shared: not to be changed."""
+    return builds.example(base)
+
+
+@pytest.fixture(scope="session")
+def smoke(base: Path) -> Path:
+    """A folder with data, runs and tables of every study at scale smoke. Shared: not to be changed.
+
+    CI hands over what it made before (`DYNATLAS_SMOKE=folder`); results of other code are refused, not used.
+    """
+    handed = os.environ.get("DYNATLAS_SMOKE")
+    if not handed:
+        return builds.smoke(base)
+    builds.check_tables(Path(handed))
+    return Path(handed)
 
 
 @pytest.fixture

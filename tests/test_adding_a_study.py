@@ -3,35 +3,25 @@
 from __future__ import annotations
 
 import re
-import shutil
-from pathlib import Path
 
 import pytest
+from builds import EXAMPLE, example_files
 
 from dynatlas.artefacts import read_json
 
-ROOT = Path(__file__).resolve().parents[1]
-TEXT = (ROOT / "docs" / "adding-a-study.md").read_text(encoding="utf-8")
-BLOCK = re.compile(r"^\*\*`(?P<path>[^`]+)`\*\*\n\n```\w+\n(?P<content>.*?)^```$", re.MULTILINE | re.DOTALL)
-FILES = {match["path"]: match["content"] for match in BLOCK.finditer(TEXT)}
+TEXT = EXAMPLE.read_text(encoding="utf-8")
 
 
 def test_every_block_of_the_example_has_a_path():
-    assert len(FILES) == len(re.findall(r"^```\w+$", TEXT, re.MULTILINE)) == 9
+    assert len(example_files()) == len(re.findall(r"^```\w+$", TEXT, re.MULTILINE)) == 9
     table = {line.split("`")[1] for line in TEXT.splitlines() if line.startswith("| `")}
     assert len(table) == 8
 
 
-@pytest.fixture(scope="module")
-def atlas(tmp_path_factory, copy_repository, engine_in):
-    example = tmp_path_factory.mktemp("example")
-    for path, content in FILES.items():
-        (example / path).parent.mkdir(parents=True, exist_ok=True)
-        (example / path).write_text(content, encoding="utf-8")
-    engine = engine_in(copy_repository(tmp_path_factory.mktemp("copy") / "atlas", study=example))
-    engine.make()
-    yield engine
-    shutil.rmtree(engine.folder)
+@pytest.fixture
+def atlas(example, engine_in):
+    """The worked example, made whole; shared, and so left as it is."""
+    return engine_in(example)
 
 
 @pytest.mark.workflow

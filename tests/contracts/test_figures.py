@@ -2,81 +2,96 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import sys
-from pathlib import Path
 
+import pandas as pd
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 
 from dynatlas.artefacts import read_table
 from dynatlas.atlas import Atlas
 from dynatlas.figures.audit import figure_problems
-from dynatlas.figures.save import figure_bytes
 from dynatlas.figures.style import house_style
 from dynatlas.steps.compute import load_function
 
 ATLAS = Atlas(overrides={"scale": "smoke"})
-DRAWN = [
-    (study, figure)
+FIGURES = {
+    f"{study}-{figure}": (study, figure)
     for study in ATLAS.studies
     for figure in ATLAS.plan(study, "smoke").node("figures", "figures").settings["figures"]
-]
-pytestmark = [pytest.mark.workflow, pytest.mark.slow, pytest.mark.xdist_group("smoke")]
+}
+COARSE = 50
+"""Dots per inch at which two pictures are compared: enough for a moved line, and cheap."""
 
 
-@pytest.fixture(scope="session")
-def smoke(once, engine_in):
-    """A copy of the repository as it is, in which every table of every study was made at scale smoke."""
+class Drawn:
+    """One figure, drawn once for all its checks, which may render it, and leave it as it is."""
 
-    def make(folder):
-        for part in ("workflow", "profiles", "config", "src"):
-            shutil.copytree(ATLAS.root / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
-        for file in ("Snakefile", "environment.yml"):
-            shutil.copy2(ATLAS.root / file, folder / file)
-        plans = [ATLAS.plan(study, "smoke") for study in ATLAS.studies]
-        tables = [path for plan in plans for node in plan.step("measure") for path in node.outputs]
-        engine_in(folder).make(*tables, "--config", "scale=smoke")
+    def __init__(self, call: str, tables: dict[str, pd.DataFrame]):
+        self.call, self.tables = call, tables
+        self.before = {name: table.copy() for name, table in tables.items()}
+        self.figure = self.draw(tables)
+        self.picture = pixels(self.figure)  # now: a layout, once made, stays
 
-    return once("smoke-atlas", make)
+    def draw(self, tables: dict[str, pd.DataFrame]) -> Figure:
+        """Draw it afresh from tables, inside the house's style as the step does."""
+        with house_style():
+            return load_function(self.call)(**tables)
 
 
-def drawing(folder: Path, study: str, figure: str):
-    """The figure's function, and its tables by keyword."""
+def pixels(figure: Figure) -> bytes:
+    """All that a figure shows, as coarse pixels; without the layout, which is half the cost and adds no artist."""
+    layout, dpi = figure.get_layout_engine(), figure.get_dpi()
+    figure.set_layout_engine("none")
+    figure.set_dpi(COARSE)
+    with house_style():
+        canvas = FigureCanvasAgg(figure)
+        canvas.draw()
+    figure.set_dpi(dpi)
+    figure.set_layout_engine(layout)
+    return bytes(canvas.buffer_rgba())
+
+
+@pytest.fixture(scope="class", params=FIGURES)
+def drawn(smoke, request):
+    study, figure = FIGURES[request.param]
     node = ATLAS.plan(study, "smoke").node("figures", "figures")
     chosen = node.settings["figures"][figure]
+    parts = {need: node.needs[need] for need in chosen["needs"]}
     tables = {
-        need: read_table(*(folder / path for part in node.needs[need] for path in part.outputs))
-        for need in chosen["needs"]
+        need: read_table(*(smoke / part.outputs[0] for part in nodes), keys=[part.key for part in nodes])
+        for need, nodes in parts.items()
     }
-    return load_function(chosen["call"]), tables
+    return Drawn(chosen["call"], tables)
 
 
-@pytest.mark.parametrize(("study", "figure"), DRAWN)
+@pytest.mark.workflow
+@pytest.mark.slow
 class TestEveryFigure:
-    def test_a_reader_has_nothing_to_stumble_over(self, smoke, study, figure):
-        draw, tables = drawing(smoke, study, figure)
-        with house_style():
-            assert figure_problems(draw(**tables)) == []
+    def test_a_reader_has_nothing_to_stumble_over(self, drawn):
+        assert figure_problems(drawn.figure) == []
 
-    def test_same_tables_same_bytes_and_tables_are_left_alone(self, smoke, study, figure):
-        draw, tables = drawing(smoke, study, figure)
-        before = {name: table.copy() for name, table in tables.items()}
-        first, second = (figure_bytes(draw(**tables), "png", title=figure, provenance={}) for _ in range(2))
-        assert first == second
-        for name, table in tables.items():
-            assert table.equals(before[name])
+    def test_same_tables_same_picture_and_tables_are_left_alone(self, drawn):
+        assert pixels(drawn.draw(drawn.tables)) == drawn.picture
+        for name, table in drawn.tables.items():
+            assert table.equals(drawn.before[name])
 
-    def test_it_shows_its_tables(self, smoke, study, figure):
+    def test_it_shows_its_tables(self, drawn):
         """Other values, another picture: nothing drawn is typed in."""
-        draw, tables = drawing(smoke, study, figure)
-        changed = {name: table.assign(value=table["value"] * 0.9 + 0.01) for name, table in tables.items()}
-        one, other = (figure_bytes(draw(**given), "png", title=figure, provenance={}) for given in (tables, changed))
-        assert one != other
+        changed = {name: table.assign(value=table["value"] * 0.9 + 0.01) for name, table in drawn.tables.items()}
+        assert pixels(drawn.draw(changed)) != drawn.picture
 
 
-@pytest.mark.parametrize("study", ATLAS.studies)
-def test_figures_are_drawn_without_torch(study):
-    module = f"{ATLAS.studies[study].package}.figures"
-    code = f"import sys, {module}; sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+@pytest.mark.slow
+def test_figures_are_drawn_without_torch():
+    modules = [f"{spec.package}.figures" for spec in ATLAS.studies.values()]
+    code = (
+        "import importlib, sys\n"
+        f"for name in {modules}:\n"
+        "    importlib.import_module(name)\n"
+        "    assert 'torch' not in sys.modules, name\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

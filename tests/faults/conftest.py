@@ -10,18 +10,13 @@ from pathlib import Path
 import pytest
 
 SLOW = Path(__file__).parent / "slow"
-TABLE = "results/quick/slow/tables/loss.parquet"
 PATIENCE = 60.0
 
 
 @pytest.fixture(scope="session")
-def undisturbed(once, copy_repository, engine_in):
+def undisturbed(undisturbed, engine_in):
     """Bytes of all runs and tables of the slow study, made without any fault."""
-
-    def make(folder):
-        engine_in(copy_repository(folder, study=SLOW)).make(TABLE)
-
-    return engine_in(once("undisturbed", make)).artefacts("*/runs/*", "*/tables/*")
+    return engine_in(undisturbed).artefacts("*/runs/*", "*/tables/*")
 
 
 @pytest.fixture

@@ -92,9 +92,9 @@ def refusals(text: str) -> list[str]:
         elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("torch"):
             names = [f"{node.module}.{one.name}" for one in node.names]
             found += [f"{node.lineno}: {name}" for name in names if refused_name(name)]
-        elif isinstance(node, ast.BinOp) and isinstance(node.op, ast.Pow) and refused_power(node):
-            found.append(f"{node.lineno}: {ast.unparse(node)}")
-        elif isinstance(node, ast.Call) and refused_reduction(node):
+        elif (isinstance(node, ast.BinOp) and isinstance(node.op, ast.Pow) and refused_power(node)) or (
+            isinstance(node, ast.Call) and refused_reduction(node)
+        ):
             found.append(f"{node.lineno}: {ast.unparse(node)}")
     return found
 

@@ -146,12 +146,17 @@ def imported(folder):
                 yield node.module.partition(".")[0], path
 
 
+def _is_ours(package, path):
+    """Whether it is a module beside the file that imports it, or of the tests' own."""
+    return any((folder / f"{package}.py").exists() for folder in (path.parent, ROOT / "tests" / "support"))
+
+
 @pytest.mark.parametrize(("folder", "extras"), [("src", ()), ("benchmarks", ("dev",)), ("tests", ("dev",))])
 def test_every_import_belongs_to_a_declared_dependency(folder, extras):
     allowed = set(required(*extras))
     providers = packages_distributions()
     for package, path in imported(folder):
-        if package in sys.stdlib_module_names or package == "dynatlas" or (path.parent / f"{package}.py").exists():
+        if package in sys.stdlib_module_names or package == "dynatlas" or _is_ours(package, path):
             continue
         names = {canonicalize_name(name) for name in providers.get(package, [package])}
         assert names & allowed, f"{path.relative_to(ROOT)} imports {package}, which pyproject.toml does not declare"

@@ -53,9 +53,8 @@ def test_a_study_makes_the_same_bytes_on_a_cluster_in_few_submissions(cluster, m
     assert "Nothing to be done" in again
 
 
-def test_a_cancelled_job_goes_on_from_its_checkpoint(cluster, once, copy_repository, engine_in, tmp_path):
+def test_a_cancelled_job_goes_on_from_its_checkpoint(cluster, undisturbed, copy_repository, engine_in, tmp_path):
     """`scancel` in the middle of training; the next run ends with the bits of an undisturbed one."""
-    undisturbed = once("undisturbed", lambda folder: engine_in(copy_repository(folder, study=SLOW)).make(TABLE))
     engine = engine_in(copy_repository(tmp_path / "atlas", study=SLOW))
     process = submit(cluster, engine, TABLE)
     checkpoints = engine.folder / "results" / "quick" / "slow" / "checkpoints"
