@@ -1,7 +1,8 @@
-"""What is wrong with the marks of a figure: unexplained, told apart by colour alone, cut off, hidden, bars without zero."""
+"""What is wrong with marks: unexplained, told apart by colour alone, cut off, hidden, bars without a zero."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations
@@ -13,7 +14,8 @@ from matplotlib.colors import to_hex
 from matplotlib.container import BarContainer
 from matplotlib.contour import ContourSet
 from matplotlib.lines import Line2D
-from matplotlib.patches import StepPatch
+from matplotlib.patches import Rectangle, StepPatch
+from matplotlib.text import Annotation
 
 from dynatlas.figures.audit_panels import is_colour_bar, is_table, name_of
 from dynatlas.figures.audit_texts import visible_texts
@@ -59,7 +61,14 @@ def look_problems(figure: Figure) -> list[str]:
     problems = _legend_twins(figure)
     for axes in figure.axes:
         if axes.get_visible() and axes.axison and not is_colour_bar(axes):
-            found = [*_unexplained(axes, key), *_alike(axes), *_bars(axes), *_cut_off(axes, key), *_hidden(axes)]
+            found = [
+                *_unexplained(axes, key),
+                *_alike(axes),
+                *_bars(axes),
+                *_cut_off(axes, key),
+                *_hidden(axes),
+                *_arrows(axes),
+            ]
             problems += [f"panel {name_of(axes)}: {problem}" for problem in dict.fromkeys(found)]
     return problems
 
@@ -85,7 +94,7 @@ def _look(artist: Any) -> Look | None:
         shown = str(marker) if marker not in {"None", "none", " ", "", None} else None
         return Look(to_hex(artist.get_color()), tuple(pattern or ()) if drawn else None, shown)
     if isinstance(artist, StepPatch):
-        return Look(to_hex(artist.get_edgecolor()), tuple(artist._unscaled_dash_pattern[1] or ()), None)
+        return Look(to_hex(artist.get_edgecolor()), tuple(artist._unscaled_dash_pattern[1] or ()), None)  # type: ignore[attr-defined]
     colours = np.atleast_2d(artist.get_facecolor())
     return Look(to_hex(colours[0]), None, None) if len(colours) else None
 
@@ -108,22 +117,30 @@ def _unexplained(axes: Axes, key: Key) -> Iterator[str]:
     """Looks that neither a legend nor a word nor the name of a column explains."""
     lines = _lines(axes)
     arms = {look.colour for line, look in lines if not _reference(line)} - NO_ARM
-    explained = {
+    unwritten = {id(line) for line, _ in lines if not str(line.get_label()).startswith("_") and not _written(line, key)}
+    explained = {id(line) for line, _ in lines if _written(line, key)} | {
         id(line)
         for line, look in lines
         if arms == {look.colour}
-        or line.get_label() in key.words
         or any(look.shows(shown) for shown in key.looks)
         or look.colour in {to_hex(text.get_color()) for text in axes.texts} - NO_ARM
         or _in_a_column(axes, line)
         or str(look.marker).startswith("$")  # a marker that is a letter says itself what it is
     }
+    explained -= unwritten  # a line with a name of its own is what no other line of its look is
     clear = [(line, look) for line, look in lines if id(line) in explained]
     for line, look in lines:
         if id(line) not in explained and not _interval_of(line, [point for point, _ in clear]):
             yield f"nothing says what {_words(look)} is"
     known = {look.colour for _, look in clear} | {look.colour for look in key.looks}
     yield from (f"nothing says what {thing} is" for thing in _unexplained_areas(axes, key, known))
+
+
+def _written(artist: Any, key: Key) -> bool:
+    """Whether the name that an artist was given stands in the figure, as words of some text."""
+    name = str(artist.get_label())
+    given = bool(name) and not name.startswith("_")
+    return given and any(re.search(rf"(?<!\w){re.escape(name)}(?!\w)", word) for word in key.words)
 
 
 def _reference(line: Line2D) -> bool:
@@ -159,25 +176,28 @@ def _interval_of(line: Line2D, points: list[Line2D]) -> bool:
     if len(xy) != 2 or (np.ptp(xy, axis=0) > 0).all():
         return False
     low, high = xy.min(axis=0) - 1e-9, xy.max(axis=0) + 1e-9
-    return any(((low <= np.asarray(p.get_xydata())) & (np.asarray(p.get_xydata()) <= high)).all(-1).any() for p in points)
+    marked = [np.asarray(point.get_xydata(), dtype=float) for point in points]
+    return any(bool(((low <= at) & (at <= high)).all(axis=-1).any()) for at in marked)
 
 
 def _unexplained_areas(axes: Axes, key: Key, known: set[str]) -> Iterator[str]:
     for item in axes.collections:
         if isinstance(item, PolyCollection) and item.get_array() is None:
             look = _look(item)
-            if look and look.colour not in known and item.get_label() not in key.words:
+            if look and look.colour not in known and not _written(item, key):
                 yield f"an area of colour {look.colour}"
         elif item.get_array() is not None and not _mapped(axes, item, key):
             yield f"the colour scale {item.get_cmap().name!r}"
         elif isinstance(item, PathCollection) and item.get_array() is None:
             look = _look(item)
-            if look and look.colour not in known | NO_ARM and item.get_label() not in key.words:
+            if look and look.colour not in known | NO_ARM and not _written(item, key):
                 yield f"a cloud of colour {look.colour}"
     for patch in axes.patches:
         look = _look(patch)
-        column = any(abs(patch.get_x() + patch.get_width() / 2 - place) <= 0.5 for place in _named(axes.xaxis)) if hasattr(patch, "get_width") else False  # fmt: skip
-        if look and look.colour not in known and patch.get_label() not in key.words and not column:
+        named = isinstance(patch, Rectangle) and any(
+            abs(patch.get_x() + patch.get_width() / 2 - place) <= 0.5 for place in _named(axes.xaxis)
+        )
+        if look and look.colour not in known and not _written(patch, key) and not named:
             yield f"an area of colour {look.colour}"
 
 
@@ -185,7 +205,9 @@ def _mapped(axes: Axes, item: Collection, key: Key) -> bool:
     """Whether colours can be read: by a colour bar, by labels on contours, or by a number in each cell."""
     if isinstance(item, ContourSet) and getattr(item, "labelTexts", None):
         return True
-    return any(_same_scale(item, shown) for shown in key.mapped) or (isinstance(item, QuadMesh) and is_table(axes, item))
+    return any(_same_scale(item, shown) for shown in key.mapped) or (
+        isinstance(item, QuadMesh) and is_table(axes, item)
+    )
 
 
 def _same_scale(one: Any, other: Any) -> bool:
@@ -258,10 +280,12 @@ def _cut_off(axes: Axes, key: Key) -> Iterator[str]:
         if not _reference(line) and not _stroke(line) and np.nanmax(np.where(np.isfinite(beyond), beyond, 0)) > 1:
             yield f"{_words(look)} leaves the panel"
     for item in axes.collections:
-        values = np.ma.masked_invalid(np.ma.asarray(item.get_array())).compressed() if item.get_array() is not None else []
+        if item.get_array() is None or isinstance(item, ContourSet):
+            continue
+        values: np.ndarray = np.ma.masked_invalid(np.ma.asarray(item.get_array(), dtype=float)).compressed()
         bars = [shown.colorbar for shown in key.mapped if _same_scale(item, shown)]
-        if len(values) and bars and not isinstance(item, ContourSet):
-            yield from _cut_colours(np.asarray(values, dtype=float), item.get_clim(), {bar.extend for bar in bars})
+        if len(values) and bars:
+            yield from _cut_colours(values, item.get_clim(), {bar.extend for bar in bars})
 
 
 def _cut_colours(values: np.ndarray, limits: tuple[float, float], extends: set[str]) -> Iterator[str]:
@@ -281,3 +305,15 @@ def _hidden(axes: Axes) -> Iterator[str]:
         arms = one.colour != other.colour and one.colour not in NO_ARM
         if covered and arms and not other.dash and over.get_linewidth() >= under.get_linewidth():
             yield f"{_words(one)} is hidden under {_words(other)}"
+
+
+def _arrows(axes: Axes) -> Iterator[str]:
+    """Arrows so short that there is only a head, whose direction a reader cannot see."""
+    for text in axes.texts:
+        if isinstance(text, Annotation) and text.arrow_patch is not None:
+            arrow = text.arrow_patch
+            ends = axes.transData.transform([text.xy, text.xyann])
+            figure = axes.get_figure()
+            head = arrow.get_mutation_scale() * (figure.dpi if figure else 72) / 72 * 0.4  # matplotlib's head_length
+            if str(text.xycoords) == "data" and np.linalg.norm(ends[0] - ends[1]) < head:
+                yield f"the arrow to ({text.xy[0]:g}, {text.xy[1]:g}) is shorter than its head"

@@ -127,7 +127,9 @@ def _misplaced(axes: Axes, axis: Axis, drawn: set[int]) -> list[str]:
         if value is not None and abs(value - place) > 0.02 * max(abs(place), abs(value)) + 1e-12
     ]
     scaled = bool(axis.get_offset_text().get_text())  # numbers are multiples of what is written at the end of the axis
-    return [f"has numbers where they do not belong ({', '.join(wrong[:3])}, ...)"] if len(wrong) > 1 and not scaled else []
+    return (
+        [f"has numbers where they do not belong ({', '.join(wrong[:3])}, ...)"] if len(wrong) > 1 and not scaled else []
+    )
 
 
 def _number(name: str) -> float | None:
@@ -167,7 +169,5 @@ def is_table(axes: Axes, mesh: QuadMesh) -> bool:
 
 def _cells(axes: Axes) -> list[str]:
     """Cells without a value say so; a reader takes white for a value."""
-    blank = sum(
-        int((np.ma.getmaskarray(_values(mesh)) & _empty_of_text(axes, mesh)).sum()) for mesh in _meshes(axes)
-    )
+    blank = sum(int((np.ma.getmaskarray(_values(mesh)) & _empty_of_text(axes, mesh)).sum()) for mesh in _meshes(axes))
     return [f"panel {name_of(axes)}: {blank} cells are blank and hold no word"] if blank else []

@@ -34,6 +34,7 @@ class Box:
 
     @property
     def words(self) -> str:
+        """What the text says."""
         return self.text.get_text()
 
 
@@ -69,7 +70,7 @@ def _corners(text: Text, renderer: Any) -> np.ndarray:
     turn = np.deg2rad(text.get_rotation())
     along, across = abs(np.cos(turn)), abs(np.sin(turn))
     lines = text.get_text().count("\n") + 1
-    height = min(lines * 1.2 * text.get_fontsize() * renderer.dpi / 72, max(upright.height, upright.width))
+    height = min(lines * 1.2 * float(text.get_fontsize()) * renderer.dpi / 72, max(upright.height, upright.width))
     if across < 1e-3 or along < 1e-3:
         width, height = upright.width, upright.height
         turn = 0.0

@@ -75,8 +75,8 @@ def log_points(axes: Axes, groups: Mapping[str, Sequence[float]], *, styles: Map
         logs = t_interval(np.log(values))
         interval = Interval(*np.exp([logs.mean, logs.low, logs.high]).tolist())
         _column(axes, position, values, interval, styles[name])
-        above = {"textcoords": "offset points", "ha": "center", "fontsize": 7}
-        axes.annotate(short_number(interval.mean), (position, np.nanmax([*values, interval.high])), (0, 4), **above)
+        above: dict[str, Any] = {"textcoords": "offset points", "ha": "center", "fontsize": 7}
+        axes.annotate(short_number(interval.mean), (position, np.nanmax([*values, interval.high])), (0, 6), **above)
     _leave_room(axes)
     log_axis(axes, "y")
     _name_columns(axes, list(groups))
@@ -101,7 +101,13 @@ def _column(axes: Axes, position: float, values: Sequence[float], interval: Inte
 
 
 def mean_with_interval(
-    axes: Axes, position: float, interval: Interval, style: ArmStyle, *, size: float = 6, across: Literal["x", "y"] = "x"
+    axes: Axes,
+    position: float,
+    interval: Interval,
+    style: ArmStyle,
+    *,
+    size: float = 6,
+    across: Literal["x", "y"] = "x",
 ) -> None:
     """A marker at a mean, and a stroke over its interval; `across` is the axis on which `position` lies."""
     turned = slice(None, None, 1 if across == "x" else -1)

@@ -171,8 +171,8 @@ def arm_legend(
 def log_axis(axes: Axes, which: Literal["x", "y"] = "x", *, linear_below: float | None = None) -> None:
     """A logarithmic axis on which at least two numbers are written; call it when everything is drawn.
 
-    Written are 1, 2 and 5 within a decade, 1 and 3 within two, the decades alone over more. With `linear_below`, the axis is
-    linear up to there, so that it can begin at 0 (matplotlib's `symlog`).
+    Written are 1, 2 and 5 within a decade, 1 and 3 within two, the decades alone over more. With `linear_below`,
+    the axis is linear up to there, so that it can begin at 0 (matplotlib's `symlog`).
     """
     low, high = getattr(axes, f"get_{which}lim")()
     if linear_below is None:
@@ -192,7 +192,8 @@ def log_axis(axes: Axes, which: Literal["x", "y"] = "x", *, linear_below: float 
     shown = shown if linear_below is None else [0.0, *shown]
     axis = axes.xaxis if which == "x" else axes.yaxis
     axis.set_ticks(shown, labels=[_power_or_number(tick) for tick in shown])
-    axis.set_ticks([step * 10.0**power for power in powers for step in range(1, 10)], minor=True)
+    minor = [step * 10.0**power for power in powers for step in range(1, 10)]
+    axis.set_ticks([tick for tick in minor if tick >= (linear_below or 0)], minor=True)
     axis.set_minor_formatter(NullFormatter())
     getattr(axes, f"set_{which}lim")(low, high)
 

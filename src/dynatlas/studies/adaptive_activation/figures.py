@@ -58,7 +58,9 @@ def draw_family(*, family: pd.DataFrame) -> Figure:
 
 def _slope_contours(axes: Axes, rows: pd.DataFrame) -> None:
     grid = rows.pivot_table(index="s", columns="n", values="value")
-    drawn = axes.contour(grid.columns, grid.index, grid, levels=[0.5, 0.7, 1, 1.5, 2, 3, 4, 5], colors=INK, linewidths=0.8)
+    drawn = axes.contour(
+        grid.columns, grid.index, grid, levels=[0.5, 0.7, 1, 1.5, 2, 3, 4, 5], colors=INK, linewidths=0.8
+    )
     axes.clabel(drawn, fontsize=7, fmt="%g")
     axes.set(xlabel="gain n", ylabel="saturation s", title="largest slope")
     log_axis(axes)
@@ -77,7 +79,9 @@ def draw_maps(*, performance: pd.DataFrame, dynamics: pd.DataFrame) -> Figure:
     """F2: accuracy, area under its curve, exponent, Jacobian norm and information over the grid of static networks."""
     figure, panels = new_panels(2, 3, width=2, height=5.0)
     static = rows_where(performance, mode="static")
-    _mapped(panels[0, 0], rows_where(static, task="digits", metric="final"), unit="accuracy", title="digits, at the end")
+    _mapped(
+        panels[0, 0], rows_where(static, task="digits", metric="final"), unit="accuracy", title="digits, at the end"
+    )
     _mapped(panels[0, 1], rows_where(static, task="digits", metric="area"), unit="area", title="digits, area")
     _mapped(panels[0, 2], rows_where(static, task="copy", metric="final"), unit="accuracy", title="copy, at the end")
     before = rows_where(dynamics, network="untrained")
@@ -98,7 +102,9 @@ def draw_trajectories(*, course: pd.DataFrame) -> Figure:
     """F3: arrows from start to end of (n, s) of networks with one pair, on the accuracy of static networks."""
     tasks = list(course["task"].unique())
     modes = [mode for mode in ("homogeneous", "late homogeneous") if mode in set(course["mode"])]
-    figure, panels = new_panels(len(modes), len(tasks), width=2, height=3.0 * len(modes) + 0.3, sharex=True, sharey=True)
+    figure, panels = new_panels(
+        len(modes), len(tasks), width=2, height=3.0 * len(modes) + 0.3, sharex=True, sharey=True
+    )
     paths = []
     for row, mode in zip(panels, modes, strict=True):
         for axes, task in zip(row, tasks, strict=True):
@@ -134,14 +140,14 @@ def _paths(axes: Axes, rows: pd.DataFrame, mode: str) -> list[tuple[np.ndarray, 
 
 
 SHORT = 0.02
-"""Share of a panel's width or height: paths that end closer to their start are too short for an arrow head."""
+"""Share of a panel's width or height: paths that stay closer together are too short for an arrow head."""
 
 
 def _arrow_head(axes: Axes, x: np.ndarray, y: np.ndarray) -> None:
     """At the end of a path, along its last part that is long enough to have a direction."""
     across = axes.transLimits.transform(np.stack([axes.transScale.transform(xy) for xy in zip(x, y, strict=True)]))
     far = np.linalg.norm(across - across[-1], axis=1)
-    if far[0] < SHORT:
+    if far.max() < SHORT:
         return
     back = np.flatnonzero(far >= SHORT)[-1]
     look = {"arrowstyle": "-|>", "mutation_scale": 7, "linewidth": 0.8, "color": INK, "shrinkA": 0, "shrinkB": 0}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -66,10 +66,12 @@ def _levels(values: Sequence[float]) -> Levels:
     return {names[name]: (name, style) for name, style in ordered_styles(list(names)).items()}
 
 
-def _legend_beside(axes: Axes, styles: dict[str, ArmStyle], title: str | None = None) -> None:
+def _legend_beside(
+    axes: Axes, styles: dict[str, ArmStyle], title: str | None = None, others: dict[str, dict[str, Any]] | None = None
+) -> None:
     """A legend right of a panel, where no line runs."""
-    where = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.02), "borderpad": 0, "handlelength": 2.2}
-    arm_legend(axes, styles, title=title, alignment="left", **where)
+    where: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.02), "borderpad": 0, "handlelength": 2.2}
+    arm_legend(axes, styles, title=title, alignment="left", others=others, **where)
 
 
 def _name_layers(axes: Axes, table: DataFrame) -> None:
@@ -213,9 +215,12 @@ def draw_linear(*, penalties: DataFrame) -> Figure:
     """F5: the linear network's hidden dimension and its penalty over the bound, along training."""
     figure, panels = new_panels(2, 2, width=2, height=4.6)
     full = penalties["batch"].max()
-    kinds = (("noise on weights", "sigma", rows_where(penalties, batch=full)), ("batch size", "batch", rows_where(penalties, sigma=0)))
+    kinds = (
+        ("noise on weights", "sigma", rows_where(penalties, batch=full)),
+        ("batch size", "batch", rows_where(penalties, sigma=0)),
+    )
     names = {"participation_ratio": "participation ratio", "ratio": "penalty / lower bound"}
-    bounds = {"participation_ratio": (3, "number of outputs"), "ratio": (1, "lower bound")}
+    bounds = {"participation_ratio": (3, "outputs"), "ratio": (1, "bound")}
     for column, (label, axis, rows) in enumerate(kinds):
         levels = _levels(rows[axis].tolist())
         for axes, (metric, title) in zip(panels[:, column], names.items(), strict=True):
@@ -226,9 +231,7 @@ def draw_linear(*, penalties: DataFrame) -> Figure:
             axes.set_ylim(bottom=0)
             value, name = bounds[metric]
             reference_line(axes, value, label=name, written=False)
-            others = {name: REFERENCE}
-            arm_legend(axes, {}, others=others, loc="lower left")
-        _legend_beside(panels[0, column], dict(levels.values()), label)
+            _legend_beside(axes, dict(levels.values()), label, others={name: REFERENCE})
     letter_panels(panels)
     return figure
 
@@ -266,7 +269,7 @@ def draw_selection(*, layers: DataFrame, noisy: DataFrame) -> Figure:
     batches, weights = rows_where(nuisance, sigma=0), rows_where(nuisance, batch=nuisance["batch"].max())
     _profiles(panels[0, 1], batches, "batch", "batch size")
     _profiles(panels[0, 2], weights, "sigma", "noise on\nweights")
-    panels[0, 0].set(ylabel="held-out R² of latents", ylim=(0, 1.02), title="smallest noise")
+    panels[0, 0].set(ylabel="held-out R² of latents", ylim=(0, 1.02), title="relevant and nuisance")
     for axes, title in zip(panels[0, 1:], ("batch size", "weight noise"), strict=True):
         axes.set_title(f"nuisance, {title}")
     letter_panels(panels)

@@ -88,7 +88,9 @@ def draw_losses(*, networks: pd.DataFrame) -> Figure:
             axes.set(xlabel=f"{SUMMARIES[summary]}, {when} (nats a step)", title=NAMES[cell])
     figure.supylabel("final validation loss (nats)", fontsize=8)
     letter_panels(panels)
-    bar = figure.colorbar(points, ax=list(panels.flat), shrink=0.5, aspect=40, label="gain of initial recurrent weights")
+    bar = figure.colorbar(
+        points, ax=list(panels.flat), shrink=0.5, aspect=40, label="gain of initial recurrent weights"
+    )
     log_axis(bar.ax, "y")
     return figure
 

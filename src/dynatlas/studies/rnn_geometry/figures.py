@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -24,7 +24,7 @@ LINES = without_markers({name: STYLES[name] for name in ("trained", "untrained")
 READERS = arm_styles(["readout", "linear probe", "10-NN"])
 DYNAMICS = arm_styles(["trained", "initial", "none", "identity", "shuffled"])
 DIGITS = {name: style.color for name, style in arm_styles([str(digit) for digit in range(10)]).items()}
-INKED = {"color": "#dfe2e6", "alpha": 0.6, "linewidth": 0}
+INKED: dict[str, Any] = {"color": "#dfe2e6", "alpha": 0.6, "linewidth": 0}
 """Shade of the steps at which ink comes in."""
 
 
@@ -166,14 +166,16 @@ def draw_dynamics(*, dynamics: pd.DataFrame, examples: pd.DataFrame) -> Figure:
     names = [name for name in STYLES if name in set(dynamics["network"])]
     for name in names:
         seed_band(panels[1, 0], rows_where(dynamics, metric="lyapunov", network=name), x="order", style=STYLES[name])
-    reference_line(panels[1, 0], 0, label="0", written=False)
+    reference_line(panels[1, 0], 0, label="zero", written=False)
     panels[1, 0].set(title="Lyapunov spectrum", xlabel="order", ylabel="exponent (nats a step)")
     for axes, metric, label in (
         (panels[1, 1], "spectral_radius", "spectral radius of W"),
         (panels[1, 2], "activity", "activity |h| long after T"),
     ):
         own = rows_where(dynamics, metric=metric)
-        points_with_interval(axes, {name: rows_where(own, network=name)["value"].tolist() for name in names}, styles=STYLES)
+        points_with_interval(
+            axes, {name: rows_where(own, network=name)["value"].tolist() for name in names}, styles=STYLES
+        )
         axes.set_ylabel(label)
         axes.set_ylim(bottom=0)
         axes.tick_params(axis="x", labelrotation=30)

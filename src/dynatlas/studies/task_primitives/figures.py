@@ -79,7 +79,7 @@ def draw_tasks(*, examples: pd.DataFrame) -> Figure:
             for channel, style in zip(channels, looks, strict=True):
                 line = rows_where(trial, metric=channel).sort_values("step")
                 axes.step(line["step"], offset + 0.4 * line["value"], where="post", **style.line)
-        axes.axhline(1.75, color=INK, linewidth=0.5, label="inputs above, targets below the line")
+        axes.axhline(1.75, color=INK, linewidth=0.5, label="line")
         axes.set_title(str(task))
         axes.set_yticks([offset for _, offset in _LANES.values()], list(_LANES))
     figure.supxlabel("time (ms)", fontsize=8)
@@ -130,7 +130,7 @@ def _cumulative_updates(axes: Axes, rows: pd.DataFrame) -> None:
     shown = {}
     for name, own in rows.groupby("arm", sort=False):
         shown[str(name)] = STYLES[str(name)]
-        seed_band(axes, own, x="tasks", style=STYLES[str(name)])
+        seed_band(axes, own, x="tasks", style=STYLES[str(name)], log=True)
     axes.set(xlabel="tasks learned", ylabel="updates so far")
     log_axis(axes, "x")
     log_axis(axes, "y")
