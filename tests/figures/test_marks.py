@@ -3,20 +3,22 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.colors import to_hex
+from matplotlib.colors import to_rgb
 from scipy import stats
 
+from dynatlas.figures.contrast import READABLE, contrast
 from dynatlas.figures.marks import (
+    NOTHING,
     heat_map,
-    log_bars,
+    log_points,
     points_with_interval,
+    printed,
     seed_band,
     short_number,
-    summarise,
-    t_interval,
 )
 from dynatlas.figures.palette import arm_styles
 from dynatlas.figures.style import new_panels
+from dynatlas.figures.tables import summarise, t_interval
 
 STYLES = arm_styles(["MP", "SEP"])
 
@@ -30,41 +32,6 @@ def axes():
 def curve():
     rng = np.random.default_rng(5)
     return pd.DataFrame([{"seed": s, "x": x, "value": x**2 + rng.normal()} for x in (3.0, 1.0, 2.0) for s in range(6)])
-
-
-@pytest.mark.parametrize("level", [0.5, 0.95, 0.972])
-@pytest.mark.parametrize("n", [2, 5, 8, 20])
-def test_interval_is_that_of_scipy(n, level):
-    values = np.random.default_rng(n).normal(3, 2, n)
-    expected = stats.ttest_1samp(values, 0).confidence_interval(level)
-    ours = t_interval(values, level)
-    np.testing.assert_allclose(
-        [ours.mean, ours.low, ours.high], [values.mean(), expected.low, expected.high], rtol=1e-12
-    )
-
-
-def test_no_spread_gives_the_point():
-    assert t_interval([2.0, 2.0, 2.0]) == t_interval([2.0, 2.0])
-
-
-def test_one_seed_has_no_interval():
-    interval = t_interval([2.0])
-    assert interval.mean == 2
-    assert np.isnan([interval.low, interval.high]).all()
-
-
-@pytest.mark.parametrize("values", [[], [1.0, float("nan")], [float("inf"), 0.0]])
-def test_what_is_not_finite_is_refused(values):
-    with pytest.raises(ValueError, match="finite"):
-        t_interval(values)
-
-
-def test_summary_keeps_order_and_counts(curve):
-    summary = summarise(curve, ["x"])
-    assert summary["x"].tolist() == [3.0, 1.0, 2.0]
-    assert summary["n"].tolist() == [6, 6, 6]
-    assert summary["low"].lt(summary["mean"]).all()
-    assert summary["mean"].lt(summary["high"]).all()
 
 
 def test_band_draws_the_summary(axes, curve):
@@ -85,10 +52,52 @@ def test_points_draw_every_seed_the_mean_and_the_interval(axes):
     assert [label.get_text() for label in axes.get_xticklabels()] == ["SEP", "MP"]
 
 
-def test_heat_map_prints_every_number_once(axes):
+def test_seeds_that_agree_are_one_marker(axes):
+    points_with_interval(axes, {"MP": [0.5, 0.5, 0.5]}, styles=STYLES)
+    stroke, marker = axes.lines
+    assert marker.get_xydata().tolist() == [[0, 0.5]]
+    assert stroke.get_ydata().tolist() == [0.5, 0.5]
+
+
+def test_band_on_logarithms_is_that_of_the_geometric_mean(axes, curve):
+    table = curve.assign(value=np.exp(curve["value"]))
+    seed_band(axes, table, x="x", style=STYLES["MP"], log=True)
+    summary = summarise(curve, ["x"]).sort_values("x")
+    np.testing.assert_allclose(axes.lines[0].get_ydata(), np.exp(summary["mean"]))
+    edges = axes.collections[0].get_paths()[0].vertices[:, 1]
+    np.testing.assert_allclose([edges.min(), edges.max()], np.exp([summary["low"].min(), summary["high"].max()]))
+
+
+def test_lines_with_gaps_lie_over_those_without(axes, curve):
+    for name in ("SEP", "MP"):  # MP, drawn later, is solid
+        seed_band(axes, curve, x="x", style=STYLES[name])
+    dashed, solid = axes.lines
+    assert dashed.get_zorder() > solid.get_zorder()
+
+
+def test_heat_map_prints_every_number_once_and_says_where_there_is_none(axes):
     matrix = pd.DataFrame([[0.25, 1.0], [0.5, np.nan]], index=["a", "b"], columns=["c", "d"])
     heat_map(axes, matrix, unit="accuracy", limits=(0, 1))
-    assert sorted(text.get_text() for text in axes.texts) == ["0.25", "0.50", "1.00"]
+    assert [text.get_text() for text in axes.texts] == ["0.25", "1.00", "0.50", NOTHING]
+
+
+@pytest.mark.parametrize("centred", [False, True])
+def test_numbers_of_a_heat_map_stand_out_from_every_colour(axes, centred):
+    matrix = pd.DataFrame(np.linspace(-1, 1, 60).reshape(6, 10))
+    heat_map(axes, matrix, unit="difference", centred=centred)
+    cells = axes.collections[0].get_facecolor()[:, :3]
+    inks = np.array([to_rgb(text.get_color()) for text in axes.texts])
+    assert contrast(inks, cells).min() >= READABLE
+    assert len(np.unique(inks, axis=0)) == 2
+
+
+@pytest.mark.parametrize(
+    ("limits", "extend"),
+    [(None, "neither"), ((0, 1), "neither"), ((0.3, 1), "min"), ((0, 0.9), "max"), ((0.3, 0.9), "both")],
+)
+def test_a_colour_bar_that_cuts_values_off_ends_in_arrows(axes, limits, extend):
+    heat_map(axes, pd.DataFrame([[0.25, 1.0]]), unit="accuracy", limits=limits)
+    assert axes.collections[0].colorbar.extend == extend
 
 
 def test_centred_heat_map_has_symmetric_limits(axes):
@@ -96,20 +105,37 @@ def test_centred_heat_map_has_symmetric_limits(axes):
     assert axes.collections[0].get_clim() == (-0.5, 0.5)
 
 
-def test_log_bars_are_geometric_means_with_intervals_of_logarithms(axes):
+@pytest.mark.parametrize(
+    ("value", "number", "text"),
+    [
+        (-0.004, ".2f", "0.00"),
+        (-0.004, "+.2f", "0.00"),
+        (0.004, "+.2f", "0.00"),
+        (-0.006, ".2f", "-0.01"),
+        (3.0, "+.1f", "+3.0"),
+    ],
+)
+def test_zero_is_printed_without_a_sign(value, number, text):
+    assert printed(value, number) == text
+
+
+def test_log_points_are_geometric_means_with_intervals_of_logarithms(axes):
     values = [10.0, 1000.0, 100.0]
-    log_bars(axes, {"MP": values, "SEP": [5.0]}, styles=STYLES)
+    log_points(axes, {"MP": values, "SEP": [5.0]}, styles=STYLES)
     assert axes.get_yscale() == "log"
-    np.testing.assert_allclose([bar.get_height() for bar in axes.patches], [100, 5])
-    assert [to_hex(bar.get_facecolor()) for bar in axes.patches] == [STYLES["MP"].color, STYLES["SEP"].color]
+    seeds, stroke, mean, _, count = axes.lines
+    np.testing.assert_allclose(seeds.get_ydata(), values)
     expected = stats.ttest_1samp(np.log(values), 0).confidence_interval()
-    np.testing.assert_allclose(axes.lines[0].get_ydata(), np.exp([expected.low, expected.high]))
+    np.testing.assert_allclose(stroke.get_ydata(), np.exp([expected.low, expected.high]))
+    np.testing.assert_allclose([mean.get_ydata()[0], count.get_ydata()[0]], [100, 5])
+    assert [line.get_color() for line in (mean, count)] == [STYLES["MP"].color, STYLES["SEP"].color]
     assert [text.get_text() for text in axes.texts] == ["100", "5"]
+    assert not axes.patches
 
 
-def test_log_bars_refuse_what_has_no_logarithm(axes):
+def test_log_points_refuse_what_has_no_logarithm(axes):
     with pytest.raises(ValueError, match="MP has the value 0"):
-        log_bars(axes, {"MP": [1, 0]}, styles=STYLES)
+        log_points(axes, {"MP": [1, 0]}, styles=STYLES)
 
 
 @pytest.mark.parametrize(
@@ -117,10 +143,3 @@ def test_log_bars_refuse_what_has_no_logarithm(axes):
 )
 def test_short_numbers(value, text):
     assert short_number(value) == text
-
-
-def test_a_row_of_no_group_is_no_row_to_drop():
-    """pandas leaves groups that are NaN out of a groupby in silence."""
-    table = pd.DataFrame({"x": [1.0, 1.0, np.nan], "value": [0.1, 0.2, 0.9]})
-    with pytest.raises(ValueError, match=r"NaN among the groups, in rows of: x \(1\)"):
-        summarise(table, ["x"])

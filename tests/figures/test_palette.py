@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dynatlas.figures.palette import COLOURS, DASHES, MARKERS, arm_styles
+from dynatlas.figures.palette import COLOURS, arm_styles, ordered_styles, without_markers
 
 TO_XYZ = np.array(
     [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]]
@@ -14,7 +14,11 @@ WHITE = TO_XYZ.sum(axis=1)
 BLINDNESS = {
     "protanopia": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
     "deuteranopia": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
+    "tritanopia": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]],
 }
+MAIN = COLOURS[:8]
+APART = {"protanopia": (30, 21), "deuteranopia": (30, 21), "tritanopia": (18, 15)}
+"""Smallest distances of the main colours and of all; 15 and more are told apart without hesitation."""
 
 
 def linear_rgb(colours: tuple[str, ...]) -> np.ndarray:
@@ -37,8 +41,13 @@ def smallest_distance(linear: np.ndarray) -> float:
     return float(distances[np.triu_indices(len(points), 1)].min())
 
 
-def test_colours_differ_in_greyscale():
-    lightness = np.sort(lab(linear_rgb(COLOURS))[:, 0])
+def seen_by(kind: str, linear: np.ndarray) -> np.ndarray:
+    """Linear sRGB as it looks to a reader with the deficiency."""
+    return linear @ np.array(BLINDNESS[kind]).T
+
+
+def test_the_main_colours_differ_in_greyscale():
+    lightness = np.sort(lab(linear_rgb(MAIN))[:, 0])
     assert np.diff(lightness).min() > 7.5
 
 
@@ -47,12 +56,33 @@ def test_every_colour_is_visible_on_white_paper():
 
 
 def test_colours_differ_for_normal_vision():
-    assert smallest_distance(linear_rgb(COLOURS)) > 38
+    assert smallest_distance(linear_rgb(MAIN)) > 38
+    assert smallest_distance(linear_rgb(COLOURS)) > 29
 
 
 @pytest.mark.parametrize("kind", BLINDNESS)
 def test_colours_differ_for_colour_blind_readers(kind):
-    assert smallest_distance(linear_rgb(COLOURS) @ np.array(BLINDNESS[kind]).T) > 30
+    for colours, least in zip((MAIN, COLOURS), APART[kind], strict=True):
+        assert smallest_distance(seen_by(kind, linear_rgb(colours))) > least
+
+
+@pytest.mark.parametrize("count", [2, 5, 8])
+@pytest.mark.parametrize("kind", [None, *BLINDNESS])
+def test_ordered_colours_are_in_order_for_every_reader(kind, count):
+    linear = linear_rgb(tuple(style.color for style in ordered_styles([str(i) for i in range(count)]).values()))
+    lightness = lab(np.clip(linear if kind is None else seen_by(kind, linear), 0, 1))[:, 0]
+    assert np.diff(lightness).min() > 7
+    assert lightness.max() < 82
+
+
+def test_ordered_conditions_differ_in_more_than_colour():
+    styles = list(ordered_styles([str(i) for i in range(8)]).values())
+    looks = {(style.marker, style.dash) for style in styles}
+    assert len(looks) == 8
+
+
+def test_one_ordered_condition_has_a_look():
+    assert set(ordered_styles(["only"])) == {"only"}
 
 
 def test_vision_model_knows_the_classic_confusion():
@@ -67,18 +97,25 @@ def test_an_arm_looks_the_same_in_every_figure_of_a_study():
     assert arm_styles(arms)["SEP"] == arm_styles([*arms, "late"])["SEP"]
 
 
-def test_arms_of_one_colour_differ_in_marker_and_dash():
-    styles = list(arm_styles([f"arm {i}" for i in range(24)]).values())
-    for i, one in enumerate(styles):
-        for other in styles[i + 1 :]:
-            assert one.color != other.color or (one.marker != other.marker and one.dash != other.dash)
+def test_no_two_arms_share_a_colour_or_marker_and_dash():
+    styles = list(arm_styles([f"arm {i}" for i in range(len(COLOURS))]).values())
+    assert len({style.color for style in styles}) == len(styles) == 13
+    assert len({(style.marker, style.dash) for style in styles}) == len(styles)
 
 
-def test_as_many_looks_as_promised():
-    count = len(COLOURS) * len(MARKERS) * len(DASHES)
-    assert len(set(arm_styles([str(i) for i in range(count)]).values())) == count == 360
+def test_more_arms_than_colours_are_refused():
+    with pytest.raises(ValueError, match=r"14 arms and 13 colours.*ordered_styles"):
+        arm_styles([str(i) for i in range(14)])
 
 
-def test_an_arm_named_twice_is_refused():
+def test_without_markers_the_rest_stays():
+    styles = arm_styles(["MP", "SEP"])
+    bare = without_markers(styles)
+    assert [style.marker for style in bare.values()] == ["", ""]
+    assert [(s.color, s.dash) for s in bare.values()] == [(s.color, s.dash) for s in styles.values()]
+
+
+@pytest.mark.parametrize("styles_of", [arm_styles, ordered_styles])
+def test_an_arm_named_twice_is_refused(styles_of):
     with pytest.raises(ValueError, match="named twice: MP"):
-        arm_styles(["MP", "DP", "MP"])
+        styles_of(["MP", "DP", "MP"])

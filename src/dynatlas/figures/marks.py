@@ -1,4 +1,4 @@
-"""What is drawn: seed bands, points with intervals, heat maps with numbers, bars on a logarithmic axis.
+"""What is drawn: seed bands, points with intervals, points on a logarithmic axis, heat maps with numbers.
 
 Every interval comes from the table by Student's t over seeds; nothing here draws a random number.
 """
@@ -6,74 +6,44 @@ Every interval comes from the table by Student's t over seeds; nothing here draw
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from dynatlas.figures.palette import ArmStyle
+from dynatlas.figures.contrast import ink_on
+from dynatlas.figures.palette import INK, NEUTRAL, ArmStyle
+from dynatlas.figures.style import log_axis
+from dynatlas.figures.tables import Interval, log_summary, summarise, t_interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.collections import QuadMesh
     from pandas import DataFrame
 
 
 SUFFIXES = ("", "k", "M", "G", "T")
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A mean and its interval; all three the same where values do not spread, nan bounds for a single value."""
-
-    mean: float
-    low: float
-    high: float
-
-
-def t_interval(values: Sequence[float] | np.ndarray, level: float = 0.95) -> Interval:
-    """Mean and two-sided Student-t interval of independent values, shape (n,).
-
-    Raises:
-        ValueError: no value, or one that is not finite.
-    """
-    from scipy.special import stdtrit  # the quantile of scipy.stats.t, at a tenth of its import
-
-    sample = np.asarray(values, dtype=float).ravel()
-    if sample.size == 0 or not np.isfinite(sample).all():
-        raise ValueError(f"an interval needs finite values, got {sample.tolist()}")
-    mean = float(sample.mean())
-    if sample.size == 1:
-        return Interval(mean, float("nan"), float("nan"))
-    half = float(stdtrit(sample.size - 1, (1 + level) / 2) * sample.std(ddof=1) / np.sqrt(sample.size))
-    return Interval(mean, mean - half, mean + half)
-
-
-def summarise(table: DataFrame, by: Sequence[str], *, value: str = "value", level: float = 0.95) -> DataFrame:
-    """Mean and t interval over seeds of each group, in the order in which groups first appear.
-
-    Raises ValueError for a row whose group is NaN, which would be left out.
-
-    Returns:
-        A frame with the columns of `by`, then `mean`, `low`, `high`, `n`.
-    """
-    import pandas as pd
-
-    if lacking := [f"{name} ({int(n)})" for name, n in table[list(by)].isna().sum().items() if n]:
-        raise ValueError(f"NaN among the groups, in rows of: {', '.join(lacking)}")
-    rows = []
-    for key, group in table.groupby(list(by), sort=False):
-        interval = t_interval(group[value].to_numpy(), level)
-        rows.append([*key, interval.mean, interval.low, interval.high, len(group)])
-    return pd.DataFrame(rows, columns=[*by, "mean", "low", "high", "n"])
+NOTHING = "–"
+"""Stands in the cells of a heat map for which there is no value."""
 
 
 def seed_band(
-    axes: Axes, table: DataFrame, *, x: str, style: ArmStyle, value: str = "value", level: float = 0.95
+    axes: Axes,
+    table: DataFrame,
+    *,
+    x: str,
+    style: ArmStyle,
+    value: str = "value",
+    level: float = 0.95,
+    log: bool = False,
 ) -> None:
-    """A line through the means over seeds at each `x`, with markers, and the t interval as a band."""
-    line = summarise(table, [x], value=value, level=level).sort_values(x)
+    """A line through the means over seeds at each `x`, with markers, and the t interval as a band.
+
+    Where `log`, means are geometric and intervals taken on logarithms.
+    """
+    line = (log_summary if log else summarise)(table, [x], value=value, level=level).sort_values(x)
     axes.fill_between(line[x], line["low"], line["high"], color=style.color, alpha=0.18, linewidth=0)
-    axes.plot(line[x], line["mean"], **style.line)
+    above = 2.1 if style.dash[1] else 2.0  # lines with gaps over those without, so that neither hides the other
+    axes.plot(line[x], line["mean"], **style.line, zorder=above)
 
 
 def points_with_interval(
@@ -81,43 +51,84 @@ def points_with_interval(
 ) -> None:
     """One column a group: left a small point a seed in the order of seeds, right the mean with its t interval."""
     for position, (name, values) in enumerate(groups.items()):
-        style = styles[name]
-        spread = np.linspace(-0.3, 0.04, len(values)) if len(values) > 1 else np.array([-0.13])
-        axes.plot(
-            position + spread,
-            values,
-            linestyle="none",
-            marker=style.marker,
-            markersize=2.6,
-            color=style.color,
-            alpha=0.55,
-            markeredgewidth=0,
-        )
-        _bar_of_interval(axes, position + 0.22, t_interval(values, level), style)
+        _column(axes, position, values, t_interval(values, level), styles[name])
     _name_columns(axes, list(groups))
 
 
-def _bar_of_interval(axes: Axes, position: float, interval: Interval, style: ArmStyle) -> None:
-    axes.plot([position] * 2, [interval.low, interval.high], color="#16181c", linewidth=1.1, solid_capstyle="butt")
-    axes.plot(
-        [position],
-        [interval.mean],
-        marker=style.marker,
-        markersize=6,
-        color=style.color,
-        markeredgecolor="#16181c",
-        markeredgewidth=0.8,
-        linestyle="none",
-    )
+def log_points(axes: Axes, groups: Mapping[str, Sequence[float]], *, styles: Mapping[str, ArmStyle]) -> None:
+    """As `points_with_interval`, on a logarithmic axis: geometric means, and t intervals taken on logarithms.
+
+    The mean is written above each column with two digits. No bars: a logarithmic axis has no zero for them to start at.
+
+    Args:
+        axes: where to draw; its y axis becomes logarithmic.
+        groups: positive values of each arm, one a seed (one value, or equal ones, where there is no spread: a count).
+        styles: the arms' looks.
+
+    Raises:
+        ValueError: a value is not positive.
+    """
+    for name, values in groups.items():
+        if min(values) <= 0:
+            raise ValueError(f"log_points: {name} has the value {min(values)}, which has no logarithm")
+    for position, (name, values) in enumerate(groups.items()):
+        logs = t_interval(np.log(values))
+        interval = Interval(*np.exp([logs.mean, logs.low, logs.high]).tolist())
+        _column(axes, position, values, interval, styles[name])
+        above: dict[str, Any] = {"textcoords": "offset points", "ha": "center", "fontsize": 7}
+        axes.annotate(short_number(interval.mean), (position, np.nanmax([*values, interval.high])), (0, 6), **above)
+    _leave_room(axes)
+    log_axis(axes, "y")
+    _name_columns(axes, list(groups))
+
+
+def _leave_room(axes: Axes) -> None:
+    """Limits of a logarithmic axis with room for numbers above; a factor of five at least, so that two are named."""
+    low, high = np.log10(axes.dataLim.intervaly)
+    missing, room = max(0.7 - (high - low), 0) / 2, 0.1 * max(high - low, 1)
+    axes.set_ylim(10 ** (low - missing - room), 10 ** (high + missing + 1.6 * room))
+
+
+def _column(axes: Axes, position: float, values: Sequence[float], interval: Interval, style: ArmStyle) -> None:
+    """Points of seeds left, mean and interval right; the mean alone, in the middle, where all seeds agree."""
+    if np.ptp(values) == 0:
+        mean_with_interval(axes, position, interval, style)
+        return
+    look: dict[str, Any] = {"marker": style.marker, "color": style.color, "linestyle": "none"}
+    spread = position + np.linspace(-0.3, 0.04, len(values))
+    axes.plot(spread, values, **look, markersize=2.6, alpha=0.55, markeredgewidth=0)
+    mean_with_interval(axes, position + 0.22, interval, style)
+
+
+def mean_with_interval(
+    axes: Axes,
+    position: float,
+    interval: Interval,
+    style: ArmStyle,
+    *,
+    size: float = 6,
+    across: Literal["x", "y"] = "x",
+) -> None:
+    """A marker at a mean, and a stroke over its interval; `across` is the axis on which `position` lies."""
+    turned = slice(None, None, 1 if across == "x" else -1)
+    stroke = ([position] * 2, [interval.low, interval.high])[turned]
+    axes.plot(*stroke, color=INK, linewidth=1.1, solid_capstyle="butt")
+    edge: dict[str, Any] = {"markeredgecolor": INK, "markeredgewidth": 0.7, "linestyle": "none"}
+    axes.plot(*([position], [interval.mean])[turned], marker=style.marker, markersize=size, color=style.color, **edge)
 
 
 def _name_columns(axes: Axes, names: Sequence[str]) -> None:
     axes.set_xticks(range(len(names)), names)
     axes.set_xlim(-0.6, len(names) - 0.4)
     if sum(map(len, names)) > 30:
-        axes.tick_params(axis="x", labelrotation=40)
-        for label in axes.get_xticklabels():
-            label.set(ha="right", rotation_mode="anchor")
+        turn_names(axes, 40)
+
+
+def turn_names(axes: Axes, degrees: float) -> None:
+    """Turn the names below an axis so that each ends at its tick."""
+    axes.tick_params(axis="x", labelrotation=degrees)
+    for label in axes.get_xticklabels():
+        label.set(ha="right", rotation_mode="anchor")
 
 
 def heat_map(
@@ -133,32 +144,55 @@ def heat_map(
 
     Args:
         axes: where to draw.
-        matrix: values, shape (rows, columns); empty cells (nan) stay blank.
+        matrix: values, shape (rows, columns); cells without one (nan) stay white and hold a dash.
         unit: what the colour bar shows, with its unit.
-        limits: lowest and highest value of the colour bar; the matrix's own range by default.
+        limits: lowest and highest value of the colour bar; the matrix's own range by default. Where values lie beyond,
+            the bar ends in an arrow.
         number: format of the printed numbers.
         centred: white at zero, purple below and orange above, with symmetric limits.
     """
     import seaborn as sns
 
-    largest = float(np.nanmax(np.abs(matrix.to_numpy(dtype=float))))
-    low, high = limits or ((-largest, largest) if centred else (None, None))
+    values = matrix.to_numpy(dtype=float)
+    largest = float(np.nanmax(np.abs(values)))
+    low, high = limits or ((-largest, largest) if centred else (np.nanmin(values), np.nanmax(values)))
     sns.heatmap(
         matrix,
         ax=axes,
-        annot=True,
-        fmt=number,
-        annot_kws={"fontsize": 7},
         vmin=low,
         vmax=high,
         cmap="PuOr_r" if centred else "cividis",
         linewidths=0.4,
         linecolor="white",
-        cbar_kws={"label": unit},
+        cbar_kws={"label": unit, "extend": beyond(values, low, high)},
     )
+    mesh: Any = axes.collections[0]
+    _print_numbers(axes, mesh, values, number)
     axes.tick_params(length=0, axis="both")
     axes.set(xlabel="", ylabel="")
     axes.tick_params(axis="y", labelrotation=0)
+
+
+def _print_numbers(axes: Axes, mesh: QuadMesh, values: np.ndarray, number: str) -> None:
+    """The number of each cell, black or white, whichever reads better on the cell's colour."""
+    mesh.update_scalarmappable()
+    faces = np.asarray(mesh.get_facecolor())[:, :3].reshape(*values.shape, 3)
+    for (row, column), value in np.ndenumerate(values):
+        text, ink = (printed(value, number), ink_on(faces[row, column])) if np.isfinite(value) else (NOTHING, NEUTRAL)
+        axes.text(column + 0.5, row + 0.5, text, ha="center", va="center", fontsize=7, color=ink)
+
+
+def beyond(values: np.ndarray, low: float, high: float) -> Literal["neither", "min", "max", "both"]:
+    """At which ends of a colour bar from `low` to `high` values are cut off: matplotlib's `extend`."""
+    slack = 1e-9 * max(abs(low), abs(high))
+    under, over = bool(np.nanmin(values) < low - slack), bool(np.nanmax(values) > high + slack)
+    return "both" if under and over else "min" if under else "max" if over else "neither"
+
+
+def printed(value: float, number: str) -> str:
+    """A number in a format, without the sign where nothing but zeros is left of it."""
+    text = format(value, number)
+    return text if any(digit in "123456789" for digit in text) else text.lstrip("+-")
 
 
 def short_number(value: float) -> str:
@@ -166,35 +200,3 @@ def short_number(value: float) -> str:
     exponent = min(max(int(np.floor(np.log10(float(f"{value:.1e}")) / 3)), 0), 4)
     scaled = value / 1000**exponent
     return f"{scaled:.0f}{SUFFIXES[exponent]}" if scaled >= 10 else f"{scaled:.2g}{SUFFIXES[exponent]}"
-
-
-def log_bars(
-    axes: Axes, groups: Mapping[str, Sequence[float]], *, styles: Mapping[str, ArmStyle], floor: float = 0.5
-) -> None:
-    """Bars on a logarithmic axis: geometric mean over seeds, t interval taken on logarithms, value (2 digits) above it.
-
-    Args:
-        axes: where to draw; its y axis becomes logarithmic.
-        groups: positive values of each arm, one a seed (one value where there is no spread: a count).
-        styles: the arms' looks.
-        floor: bars start at this fraction of the smallest mean (a logarithmic axis has no zero).
-
-    Raises:
-        ValueError: a value is not positive.
-    """
-    for name, values in groups.items():
-        if min(values) <= 0:
-            raise ValueError(f"log_bars: {name} has the value {min(values)}, which has no logarithm")
-    logs = [t_interval(np.log(values)) for values in groups.values()]
-    means = np.exp([interval.mean for interval in logs])
-    axes.set_yscale("log")
-    axes.bar(range(len(means)), means, color=[styles[name].color for name in groups], width=0.68)
-    for position, (mean, interval) in enumerate(zip(means, logs, strict=True)):
-        if np.isfinite(interval.low):
-            axes.plot([position] * 2, np.exp([interval.low, interval.high]), color="#16181c", linewidth=1.1)
-        top = max(mean, np.exp(interval.high)) if np.isfinite(interval.high) else mean
-        axes.annotate(
-            short_number(mean), (position, top), xytext=(0, 2), textcoords="offset points", ha="center", fontsize=7
-        )
-    axes.set_ylim(float(means.min()) * floor, axes.get_ylim()[1] * 1.5)
-    _name_columns(axes, list(groups))

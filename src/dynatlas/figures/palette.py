@@ -1,16 +1,21 @@
-"""Eight colours that stay apart in greyscale and for colour-blind readers, and a fixed look for each arm of a study.
+"""Colours that stay apart in greyscale and for colour-blind readers, and a fixed look for each arm of a study.
 
-Lightness (CIE L*) rises by about eight from colour to colour, so that a photocopy still tells them apart; hues were
-chosen to maximise the smallest distance seen with normal vision, protanopia and deuteranopia (Machado et al. 2009).
+Of the first eight, lightness (CIE L*) rises by about eight from colour to colour, so that a photocopy still tells them
+apart; hues were chosen to maximise the smallest distance seen with normal vision, protanopia and deuteranopia (Machado
+et al. 2009). Five more lie between them, for studies of many arms: apart in hue, in greyscale by their markers.
+Conditions that have an order (a gain, a batch size) get colours that have one, dark to light.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-COLOURS = ("#0d39b1", "#fe8f2c", "#4ed0f7", "#003d31", "#8a8164", "#2a99fe", "#b01d04", "#b73b90")
+COLOURS = (
+    *("#0d39b1", "#fe8f2c", "#4ed0f7", "#003d31", "#8a8164", "#2a99fe", "#b01d04", "#b73b90"),
+    *("#7700ff", "#aacc99", "#550066", "#cc9955", "#bb99aa"),
+)
 """Ordered so that the first few are the furthest apart."""
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
@@ -18,6 +23,11 @@ DASHES = ((0, ()), (0, (5, 1.6)), (0, (1.2, 1.2)), (0, (6, 1.5, 1.2, 1.5)), (0, 
 
 NEUTRAL = "#5b6068"
 """For reference lines, seed points and whatever is no arm."""
+INK = "#16181c"
+"""For intervals, and for data that belong to no arm."""
+
+ORDERED = ("viridis", 0.85)
+"""Colour map of ordered conditions, and how far up it they go: beyond, lines are too light for white paper."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +35,7 @@ class ArmStyle:
     """How one arm looks: colour, marker, and dash pattern of its line (matplotlib's `(offset, on-off)` form)."""
 
     color: str
-    marker: str
+    marker: str | tuple[int, int, float]
     dash: tuple[int, tuple[float, ...]]
 
     @property
@@ -38,16 +48,46 @@ def arm_styles(names: Sequence[str]) -> dict[str, ArmStyle]:
     """The look of every arm of a study, from the study's own list of arms in its own order.
 
     A study calls this once, on all its arms, and looks names up in every figure: the same arm then looks the same
-    everywhere, also in a figure that shows only some. Colours, markers and dashes repeat with periods 8, 9 and 5, so
-    that up to 360 arms differ.
+    everywhere, also in a figure that shows only some. No two arms share a colour.
+
+    Raises:
+        ValueError: a name is there twice, or there are more names than colours.
+    """
+    _refuse_twins(names)
+    if len(names) > len(COLOURS):
+        raise ValueError(
+            f"{len(names)} arms and {len(COLOURS)} colours: readers do not tell more apart; draw fewer arms, "
+            "or use ordered_styles for conditions along an axis"
+        )
+    return {name: ArmStyle(COLOURS[i], *_shape(i)) for i, name in enumerate(names)}
+
+
+def ordered_styles(names: Sequence[str]) -> dict[str, ArmStyle]:
+    """Looks for conditions along an axis (gains, batch sizes, noise), in its order: from dark to light.
 
     Raises:
         ValueError: a name is there twice.
     """
+    from matplotlib import colormaps
+    from matplotlib.colors import to_hex
+
+    _refuse_twins(names)
+    name_of_map, top = ORDERED
+    steps = max(len(names) - 1, 1)
+    colours = [to_hex(colormaps[name_of_map](top * i / steps)) for i in range(len(names))]
+    return {name: ArmStyle(colour, *_shape(i)) for i, (name, colour) in enumerate(zip(names, colours, strict=True))}
+
+
+def without_markers(styles: dict[str, ArmStyle]) -> dict[str, ArmStyle]:
+    """The same colours and dashes for lines of so many points that markers would hide them."""
+    return {name: replace(style, marker="") for name, style in styles.items()}
+
+
+def _shape(place: int) -> tuple[str, tuple[int, tuple[float, ...]]]:
+    return MARKERS[place % len(MARKERS)], DASHES[place % len(DASHES)]
+
+
+def _refuse_twins(names: Sequence[str]) -> None:
     twice = sorted({name for name in names if list(names).count(name) > 1})
     if twice:
         raise ValueError(f"arms named twice: {', '.join(twice)}; every arm needs a name of its own")
-    return {
-        name: ArmStyle(COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)], DASHES[i % len(DASHES)])
-        for i, name in enumerate(names)
-    }

@@ -119,7 +119,7 @@ with house_style():
         x, mean, error, style = own["order"], own["exponent"], own["standard_error"], STYLES[name]
         axes.fill_between(x, mean - error, mean + error, color=style.color, alpha=0.3, linewidth=0)
         axes.plot(x, mean, color=style.color, linestyle=style.dash, label=name)
-    reference_line(axes, 0.0)
+    reference_line(axes, 0.0, label="neither grows nor shrinks")
     axes.set(xlabel="order of the exponent", ylabel="Lyapunov exponent (nats per row)")
     axes.legend(loc="lower left")
 show(figure, "Lyapunov spectrum")

@@ -7,13 +7,21 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from dynatlas.figures.marks import heat_map, t_interval
-from dynatlas.figures.palette import NEUTRAL, ArmStyle, arm_styles
-from dynatlas.figures.style import arm_legend, house_style, letter_panels, new_panels, reference_line
+from dynatlas.figures.marks import heat_map, mean_with_interval
+from dynatlas.figures.palette import INK, NEUTRAL, arm_styles, ordered_styles, without_markers
+from dynatlas.figures.style import (
+    REFERENCE,
+    arm_legend,
+    house_style,
+    letter_panels,
+    log_axis,
+    new_panels,
+    reference_line,
+)
+from dynatlas.figures.tables import rows_where, t_interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.collections import PathCollection
     from matplotlib.figure import Figure
 
 MODES = arm_styles(["static", "homogeneous", "heterogeneous", "late homogeneous", "late heterogeneous"])
@@ -25,22 +33,9 @@ CORNERS = 3
 SETS = arm_styles(
     ["nothing", "one shape", "shapes", "bias", "readout", "weights", "shapes, shuffled labels", "retrained"]
 )
-STARTS = arm_styles([f"start {place}" for place in range(8)])
+RETRAINED = {"color": NEUTRAL, "linewidth": 1.6}
 RELU = 1000
 """The gain that stands for ReLU; it is on no map."""
-
-
-def _rows(table: pd.DataFrame, **wanted: object) -> pd.DataFrame:
-    """The rows in which every named column has the wanted value."""
-    keep = np.ones(len(table), dtype=bool)
-    for column, value in wanted.items():
-        keep &= (table[column] == value).to_numpy()
-    return table[keep]
-
-
-def _bare(styles: dict[str, ArmStyle]) -> dict[str, ArmStyle]:
-    """The same colours and dashes without markers, for lines of many points."""
-    return {name: ArmStyle(style.color, "", style.dash) for name, style in styles.items()}
 
 
 @house_style()
@@ -48,16 +43,14 @@ def draw_family(*, family: pd.DataFrame) -> Figure:
     """F1: the activation and its slope, and the largest slope over gain and saturation."""
     figure, panels = new_panels(1, 3, width=2, height=2.9)
     curves = family[family["metric"] != "largest_slope"]
-    styles = _bare(CURVES)
+    styles = without_markers(CURVES)
     for axes, metric, label in zip(panels[0], ("activation", "slope"), ("γ(x; n, s)", "slope"), strict=False):
         for place, (style, (_, own)) in enumerate(
-            zip(styles.values(), _rows(curves, metric=metric).groupby(["n", "s"], sort=False), strict=True)
+            zip(styles.values(), rows_where(curves, metric=metric).groupby(["n", "s"], sort=False), strict=True)
         ):
             axes.plot(own["x"], own["value"], **style.line, linewidth=2.0 if place < CORNERS else 1.0)
         axes.set(xlabel="x", ylabel=label)
-    panels[0, 0].set_ylim(-0.4, 2.5)
-    panels[0, 1].set_ylim(-0.8, 1.6)
-    _slope_contours(panels[0, 2], _rows(family, metric="largest_slope"))
+    _slope_contours(panels[0, 2], rows_where(family, metric="largest_slope"))
     letter_panels(panels)
     arm_legend(figure, styles, ncols=4)
     return figure
@@ -65,11 +58,12 @@ def draw_family(*, family: pd.DataFrame) -> Figure:
 
 def _slope_contours(axes: Axes, rows: pd.DataFrame) -> None:
     grid = rows.pivot_table(index="s", columns="n", values="value")
-    drawn = axes.contour(grid.columns, grid.index, grid, levels=[0.5, 0.7, 1, 1.5, 2, 3, 4, 5], cmap="cividis")
-    axes.clabel(drawn, fontsize=6.5, fmt="%g")
-    axes.set(xscale="log", xlabel="gain n", ylabel="saturation s", title="largest slope")
-    axes.set_xticks([1, 2, 5, 10, 20], ["1", "2", "5", "10", "20"], minor=False)
-    axes.set_xticks([], minor=True)
+    drawn = axes.contour(
+        grid.columns, grid.index, grid, levels=[0.5, 0.7, 1, 1.5, 2, 3, 4, 5], colors=INK, linewidths=0.8
+    )
+    axes.clabel(drawn, fontsize=7, fmt="%g")
+    axes.set(xlabel="gain n", ylabel="saturation s", title="largest slope")
+    log_axis(axes)
 
 
 def _mapped(axes: Axes, rows: pd.DataFrame, *, unit: str, title: str) -> None:
@@ -84,18 +78,20 @@ def _mapped(axes: Axes, rows: pd.DataFrame, *, unit: str, title: str) -> None:
 def draw_maps(*, performance: pd.DataFrame, dynamics: pd.DataFrame) -> Figure:
     """F2: accuracy, area under its curve, exponent, Jacobian norm and information over the grid of static networks."""
     figure, panels = new_panels(2, 3, width=2, height=5.0)
-    static = _rows(performance, mode="static")
-    _mapped(panels[0, 0], _rows(static, task="digits", metric="final"), unit="accuracy", title="digits, at the end")
-    _mapped(panels[0, 1], _rows(static, task="digits", metric="area"), unit="area", title="digits, area")
-    _mapped(panels[0, 2], _rows(static, task="copy", metric="final"), unit="accuracy", title="copy, at the end")
-    before = _rows(dynamics, network="untrained")
+    static = rows_where(performance, mode="static")
+    _mapped(
+        panels[0, 0], rows_where(static, task="digits", metric="final"), unit="accuracy", title="digits, at the end"
+    )
+    _mapped(panels[0, 1], rows_where(static, task="digits", metric="area"), unit="area", title="digits, area")
+    _mapped(panels[0, 2], rows_where(static, task="copy", metric="final"), unit="accuracy", title="copy, at the end")
+    before = rows_where(dynamics, network="untrained")
     shown = {
         "closeness": ("|λ₁| (nats / step)", "leading exponent"),
         "norm_2": ("mean 2-norm", "Jacobian"),
         "information": ("nats", "input and state"),
     }
     for axes, (metric, (unit, title)) in zip(panels[1], shown.items(), strict=True):
-        own = _rows(before, metric=metric)
+        own = rows_where(before, metric=metric)
         _mapped(axes, own.assign(value=own["value"].abs()), unit=unit, title=title)
     letter_panels(panels)
     return figure
@@ -106,37 +102,56 @@ def draw_trajectories(*, course: pd.DataFrame) -> Figure:
     """F3: arrows from start to end of (n, s) of networks with one pair, on the accuracy of static networks."""
     tasks = list(course["task"].unique())
     modes = [mode for mode in ("homogeneous", "late homogeneous") if mode in set(course["mode"])]
-    figure, panels = new_panels(len(modes), len(tasks), width=2, height=3.0 * len(modes), sharex=True, sharey=True)
+    figure, panels = new_panels(
+        len(modes), len(tasks), width=2, height=3.0 * len(modes) + 0.3, sharex=True, sharey=True
+    )
+    paths = []
     for row, mode in zip(panels, modes, strict=True):
         for axes, task in zip(row, tasks, strict=True):
-            drawn = _arrows(axes, _rows(course, task=task), mode)
-            axes.set_title(f"{task}, from the middle on" if mode.startswith("late") else task)
+            own = _paths(axes, rows_where(course, task=task), mode)
+            paths += [(axes, *path) for path in own]
+            axes.set_title(f"{task}, late" if mode.startswith("late") else task)
         row[0].set_ylabel("saturation s")
-        figure.colorbar(drawn, ax=row.tolist(), label="accuracy, static")
+        figure.colorbar(axes.collections[0], ax=row.tolist(), label="accuracy, static")
+    log_axis(panels[0, 0])
+    for path in paths:
+        _arrow_head(*path)
     for axes in panels[-1]:
         axes.set_xlabel("gain n")
     letter_panels(panels)
+    start = {"marker": "o", "linestyle": "none", "color": NEUTRAL}
+    arm_legend(figure, {}, others={"start": start, "path; arrow head: end": {"color": INK, "linewidth": 0.8}})
     return figure
 
 
-def _arrows(axes: Axes, rows: pd.DataFrame, mode: str) -> PathCollection:
-    """Means over seeds; a dot is coloured by the final accuracy of the static network of its start."""
+def _paths(axes: Axes, rows: pd.DataFrame, mode: str) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Draw means over seeds, and return them (n, s); a dot is coloured by the static network's final accuracy."""
     last, starts = rows["update"].max(), ["n", "s"]
-    final = _rows(rows, mode="static", metric="accuracy", update=last).groupby(starts)["value"].mean()
-    path = _rows(rows, mode=mode)
-    n, s = (_rows(path, metric=f"{name}_mean").pivot_table(index=starts, columns="update", values="value")
+    final = rows_where(rows, mode="static", metric="accuracy", update=last).groupby(starts)["value"].mean()
+    path = rows_where(rows, mode=mode)
+    n, s = (rows_where(path, metric=f"{name}_mean").pivot_table(index=starts, columns="update", values="value")
             for name in ("gain", "saturation"))  # fmt: skip
-    for start in n.index:
-        axes.plot(n.loc[start], s.loc[start], color="#16181c", linewidth=0.8, zorder=1)
-        ends = [(float(shape.loc[start].iloc[place])) for place in (-2, -1) for shape in (n, s)]
-        axes.annotate("", xy=(ends[2], ends[3]), xytext=(ends[0], ends[1]),
-                      arrowprops={"arrowstyle": "-|>", "linewidth": 0.8, "color": "#16181c"})  # fmt: skip
     places = n.index.to_frame()
-    drawn = axes.scatter(places["n"], places["s"], c=final.loc[n.index], cmap="cividis", vmin=0, vmax=1, s=26, zorder=2)
-    axes.set(xscale="log")
-    axes.set_xticks([1, 2.5, 5, 10, 20], ["1", "2.5", "5", "10", "20"], minor=False)
-    axes.set_xticks([], minor=True)
-    return drawn
+    axes.scatter(places["n"], places["s"], c=final.loc[n.index], cmap="cividis", vmin=0, vmax=1, s=14)
+    found = [(n.loc[start].to_numpy(), s.loc[start].to_numpy()) for start in n.index]
+    for x, y in found:
+        axes.plot(x, y, color=INK, linewidth=0.8, zorder=3)
+    return found
+
+
+SHORT = 0.02
+"""Share of a panel's width or height: paths that stay closer together are too short for an arrow head."""
+
+
+def _arrow_head(axes: Axes, x: np.ndarray, y: np.ndarray) -> None:
+    """At the end of a path, along its last part that is long enough to have a direction."""
+    across = axes.transLimits.transform(np.stack([axes.transScale.transform(xy) for xy in zip(x, y, strict=True)]))
+    far = np.linalg.norm(across - across[-1], axis=1)
+    if far.max() < SHORT:
+        return
+    back = np.flatnonzero(far >= SHORT)[-1]
+    look = {"arrowstyle": "-|>", "mutation_scale": 7, "linewidth": 0.8, "color": INK, "shrinkA": 0, "shrinkB": 0}
+    axes.annotate("", xy=(x[-1], y[-1]), xytext=(x[back], y[back]), arrowprops=look, zorder=4)
 
 
 @house_style()
@@ -144,21 +159,21 @@ def draw_courses(*, course: pd.DataFrame) -> Figure:
     """F4: accuracy along training by mode, median and quartiles over starts."""
     tasks = list(course["task"].unique())
     figure, panels = new_panels(1, len(tasks), width=2, height=2.7)
-    accuracy = _rows(course, metric="accuracy")
+    accuracy = rows_where(course, metric="accuracy")
     adaptive = accuracy[accuracy["mode"] == "heterogeneous"]
     starts = set(zip(adaptive["n"], adaptive["s"], strict=True))
     same = [start in starts for start in zip(accuracy["n"], accuracy["s"], strict=True)]
-    styles = _bare({name: MODES[name] for name in ("static", "homogeneous", "heterogeneous")})
+    styles = without_markers({name: MODES[name] for name in ("static", "homogeneous", "heterogeneous")})
     for axes, task in zip(panels[0], tasks, strict=True):
         for mode, style in styles.items():
-            own = _rows(accuracy[same], task=task, mode=mode).groupby(["n", "s", "update"])["value"].mean()
+            own = rows_where(accuracy[same], task=task, mode=mode).groupby(["n", "s", "update"])["value"].mean()
             low, middle, high = (own.groupby("update").quantile(share) for share in (0.25, 0.5, 0.75))
             for quartile in (low, high):
                 axes.plot(quartile.index, quartile, **style.line, linewidth=0.6)
             axes.plot(middle.index, middle, **style.line, linewidth=1.8)
         axes.set(xlabel="updates", ylabel="held-out accuracy", title=task, ylim=(0, 1.02))
     letter_panels(panels)
-    arm_legend(figure, styles)
+    arm_legend(figure, styles, others={"quartiles over starts": {"color": NEUTRAL, "linewidth": 0.6}})
     return figure
 
 
@@ -166,49 +181,47 @@ def draw_courses(*, course: pd.DataFrame) -> Figure:
 def draw_units(*, units: pd.DataFrame) -> Figure:
     """F5: gains (over their start) and saturations of single units, by the saturation that they started from."""
     tasks = list(units["task"].unique())
-    figure, panels = new_panels(2, len(tasks), width=2, height=4.2, sharex="row")
+    figure, panels = new_panels(2, len(tasks), width=2, height=4.2)
     saturations = sorted(units["s"].unique())
-    styles = _bare(dict(zip([f"start s = {s:g}" for s in saturations], STARTS.values(), strict=False)))
+    styles = without_markers(ordered_styles([f"start s = {s:g}" for s in saturations]))
     for column, task in enumerate(tasks):
-        own = _rows(units, task=task)
+        own = rows_where(units, task=task)
         own = own.assign(value=np.where(own["metric"] == "gain", own["value"] / own["n"], own["value"]))
         for axes, metric in zip(panels[:, column], ("gain", "saturation"), strict=True):
-            rows = _rows(own, metric=metric)
+            rows = rows_where(own, metric=metric)
             low, high = (float(rows["value"].quantile(share)) for share in (0.002, 0.998))
             edges = np.linspace(low, high, 60)
             for s, style in zip(saturations, styles.values(), strict=True):
-                shares, _ = np.histogram(_rows(rows, s=s)["value"], bins=edges)
-                axes.stairs(shares / max(shares.sum(), 1), edges, color=style.color, linestyle=style.dash)
+                counts, _ = np.histogram(rows_where(rows, s=s)["value"].clip(low, high), bins=edges)
+                axes.stairs(counts / counts.sum(), edges, color=style.color, linestyle=style.dash)
             for begin in [1.0] if metric == "gain" else saturations:
-                reference_line(axes, begin, across="x")
+                reference_line(axes, begin, label="start", across="x", written=False)
             axes.set_title(task)
             axes.set_xlabel("gain over its start" if metric == "gain" else "saturation")
     for axes in panels.flat:
         axes.set_ylabel("share of units")
     letter_panels(panels)
-    arm_legend(figure, styles)
+    arm_legend(figure, styles, others={"start": REFERENCE})
     return figure
 
 
 @house_style()
 def draw_adaptation(*, adaptation: pd.DataFrame) -> Figure:
     """F6: accuracy on changed inputs before and after each set of parameters adapted."""
-    accuracy = _rows(adaptation, metric="accuracy")
+    accuracy = rows_where(adaptation, metric="accuracy")
     changes = [change for change in accuracy["change"].unique() if change != "none"]
     figure, panels = new_panels(width=2, height=3.4)
-    axes, width = panels[0, 0], 0.8 / (len(SETS) - 1)
-    for place, (name, style) in enumerate(SETS.items()):
-        for at, change in enumerate(changes):
-            interval = t_interval(_rows(accuracy, change=change, parameters=name)["value"].to_numpy())
-            x = at + (place - (len(SETS) - 2) / 2) * width
-            if name == "retrained":
-                axes.plot([at - 0.45, at + 0.45], [interval.mean] * 2, color=NEUTRAL, linewidth=1.2, zorder=3)
-                continue
-            axes.bar(x, interval.mean, width=0.9 * width, color=style.color)
-            axes.plot([x, x], [interval.low, interval.high], color="#16181c", linewidth=0.9)
-    reference_line(axes, float(_rows(accuracy, change="none")["value"].mean()))
+    axes, styles = panels[0, 0], {name: style for name, style in SETS.items() if name != "retrained"}
+    for at, change in enumerate(changes):
+        values = {name: rows_where(accuracy, change=change, parameters=name)["value"].to_numpy() for name in SETS}
+        axes.plot([at - 0.45, at + 0.45], [values["retrained"].mean()] * 2, **RETRAINED, zorder=1)
+        for place, (name, style) in enumerate(styles.items()):
+            x = at + (place - (len(styles) - 1) / 2) * 0.8 / len(styles)
+            mean_with_interval(axes, x, t_interval(values[name]), style, size=4.5)
+    unchanged = float(rows_where(accuracy, change="none")["value"].mean())
+    reference_line(axes, unchanged, label="inputs as they are", written=False)
     axes.set_xticks(range(len(changes)), changes)
     axes.set(ylabel="held-out accuracy", xlim=(-0.6, len(changes) - 0.4), ylim=(0, 1.02))
-    bars = {name: ArmStyle(style.color, "s", (0, ())) for name, style in SETS.items() if name != "retrained"}
-    arm_legend(figure, bars, lines=False, ncols=4)
+    others = {"retrained": RETRAINED, "inputs as they are": REFERENCE}
+    arm_legend(figure, styles, lines=False, others=others, ncols=5)
     return figure

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.ticker import NullFormatter
 
-from dynatlas.figures.marks import heat_map, seed_band, summarise
-from dynatlas.figures.palette import ArmStyle, arm_styles
-from dynatlas.figures.style import arm_legend, house_style, letter_panels, new_panels, reference_line
+from dynatlas.figures.marks import heat_map, seed_band
+from dynatlas.figures.palette import ArmStyle, arm_styles, ordered_styles
+from dynatlas.figures.style import (
+    REFERENCE,
+    arm_legend,
+    house_style,
+    letter_panels,
+    log_axis,
+    new_panels,
+    reference_line,
+)
+from dynatlas.figures.tables import rows_where, summarise
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,8 +32,6 @@ LATENTS = arm_styles(["relevant, trained", "nuisance, trained", "relevant, untra
 FORMULAS = arm_styles(["exact", "second order", "Hessian", "Gauss-Newton"])
 WHOLE = -1
 """In the column `layer`: of the whole network."""
-LEVELS = arm_styles([f"level {place}" for place in range(8)])
-"""For conditions along an axis (batch sizes, noise), in its order."""
 TITLES = {
     "mle": "maximum likelihood",
     "twonn": "two-NN",
@@ -33,14 +39,6 @@ TITLES = {
     "local_participation_ratio": "local participation ratio",
 }
 DATA = {"digits": "digits", "manifold": "synthetic", "fashion_mnist": "FashionMNIST", "cifar10": "CIFAR-10"}
-
-
-def _rows(table: DataFrame, **wanted: object) -> DataFrame:
-    """The rows in which every named column has the wanted value."""
-    keep = np.ones(len(table), dtype=bool)
-    for column, value in wanted.items():
-        keep &= (table[column] == value).to_numpy()
-    return table[keep]
 
 
 CONDITIONS = ("data", "network", "arm", "stream", "batch", "rate", "sigma", "fraction")
@@ -64,13 +62,16 @@ Levels = dict[float, tuple[str, ArmStyle]]
 
 def _levels(values: Sequence[float]) -> Levels:
     """Legend entry and look of each condition along an axis."""
-    pairs = zip(sorted(set(values)), LEVELS.values(), strict=False)
-    return {value: (f"{value:g}", style) for value, style in pairs}
+    names = {f"{value:g}": value for value in sorted(set(values))}
+    return {names[name]: (name, style) for name, style in ordered_styles(list(names)).items()}
 
 
-def _legend_beside(axes: Axes, styles: dict[str, ArmStyle], title: str | None = None) -> None:
+def _legend_beside(
+    axes: Axes, styles: dict[str, ArmStyle], title: str | None = None, others: dict[str, dict[str, Any]] | None = None
+) -> None:
     """A legend right of a panel, where no line runs."""
-    arm_legend(axes, styles, title=title, loc="upper left", bbox_to_anchor=(0.98, 1), borderpad=0, handlelength=1.8)
+    where: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.02), "borderpad": 0, "handlelength": 2.2}
+    arm_legend(axes, styles, title=title, alignment="left", others=others, **where)
 
 
 def _name_layers(axes: Axes, table: DataFrame) -> None:
@@ -85,7 +86,7 @@ def _profiles(axes: Axes, table: DataFrame, column: str, title: str) -> Levels:
     """Values along layers for each condition in `column`, whose looks are returned."""
     levels = _levels(table[column].tolist())
     for value, (_, style) in levels.items():
-        seed_band(axes, _rows(table, **{column: value}), x="layer", style=style)
+        seed_band(axes, rows_where(table, **{column: value}), x="layer", style=style)
     _name_layers(axes, table)
     _legend_beside(axes, dict(levels.values()), title)
     return levels
@@ -97,13 +98,13 @@ def draw_profiles(*, layers: DataFrame) -> Figure:
     layers = _whole(layers)
     sets = list(layers["data"].unique())
     figure, panels = new_panels(len(sets), 3, width=2, height=2.3 * len(sets) + 0.4)
-    shown: dict[str, ArmStyle] = {}
+    shown = {arm: style for arm, style in ARMS.items() if arm in set(layers["arm"])}
     for row, data in zip(panels, sets, strict=True):
         for axes, metric in zip(row, ("mle", "twonn", "participation_ratio"), strict=True):
-            own = _rows(layers, data=data, metric=metric)
-            for arm, lines in own.groupby("arm", sort=False):
-                shown[str(arm)] = ARMS[str(arm)]
-                seed_band(axes, lines, x="layer", style=ARMS[str(arm)])
+            own = rows_where(layers, data=data, metric=metric)
+            for arm in shown:
+                if arm in set(own["arm"]):
+                    seed_band(axes, rows_where(own, arm=arm), x="layer", style=ARMS[arm])
             _name_layers(axes, own)
             axes.set_title(f"{DATA[data]}, {TITLES[metric]}")
     figure.supylabel("dimension", fontsize=8)
@@ -116,15 +117,15 @@ def draw_profiles(*, layers: DataFrame) -> Figure:
 def draw_images(*, image_layers: DataFrame) -> Figure:
     """F1 for images: dimension along plain and residual convolutional networks, trained and untrained."""
     image_layers = _whole(image_layers)
-    rows = _rows(image_layers, batch=image_layers["batch"].min())
+    rows = rows_where(image_layers, batch=image_layers["batch"].min())
     cases = rows[["data", "network"]].drop_duplicates().to_numpy().tolist()
     figure, panels = new_panels(len(cases), 2, width=2, height=2.3 * len(cases) + 0.4)
     shown = {arm: ARMS[arm] for arm in ("trained", "untrained")}
     for row, (data, network) in zip(panels, cases, strict=True):
         for axes, metric in zip(row, ("mle", "participation_ratio"), strict=True):
-            own = _rows(rows, data=data, network=network, metric=metric)
+            own = rows_where(rows, data=data, network=network, metric=metric)
             for arm, style in shown.items():
-                seed_band(axes, _rows(own, arm=arm), x="layer", style=style)
+                seed_band(axes, rows_where(own, arm=arm), x="layer", style=style)
             _name_layers(axes, own)
             axes.set_title(f"{DATA[data]}, {network}, {TITLES[metric]}")
     figure.supylabel("dimension", fontsize=8)
@@ -140,17 +141,18 @@ def draw_noise(*, noisy: DataFrame) -> Figure:
     sets = list(noisy["data"].unique())
     figure, panels = new_panels(len(sets), 3, width=2, height=2.4 * len(sets))
     for row, data in zip(panels, sets, strict=True):
-        first = _rows(noisy, data=data, stream="first")
+        first = rows_where(noisy, data=data, stream="first")
         rate = first["rate"].iloc[0]  # the one that weight noise goes with
-        local = _rows(first, metric="mle", rate=rate)
-        batches = _rows(local, sigma=0)
-        _profiles(row[0], batches, "batch", "batch")
-        weights = _rows(local, batch=local["batch"].max())
-        _profiles(row[1], weights, "sigma", "noise")
+        local = rows_where(first, metric="mle", rate=rate)
+        batches = rows_where(local, sigma=0)
+        _profiles(row[0], batches, "batch", "batch size")
+        weights = rows_where(local, batch=local["batch"].max())
+        _profiles(row[1], weights, "sigma", "noise on\nweights")
         for axes in row[:2]:
-            axes.set(ylabel="dimension (maximum likelihood)", title=DATA[data])
-        row[2].set_title(DATA[data])
-        _against_noise(row[2], _rows(first, sigma=0))
+            axes.set(ylabel="local dimension")
+        for axes, title in zip(row, ("batch", "noise", "last layer"), strict=True):
+            axes.set_title(f"{DATA[data]}, {title}")
+        _against_noise(row[2], rows_where(first, sigma=0))
     letter_panels(panels)
     return figure
 
@@ -160,10 +162,10 @@ def _against_noise(axes: Axes, rows: DataFrame) -> None:
     rows = rows.assign(noise=rows["rate"] / rows["batch"])
     shown = {name: ESTIMATORS[TITLES[metric]] for name, metric in (("local", "mle"), ("global", "participation_ratio"))}
     for style, metric in zip(shown.values(), ("mle", "participation_ratio"), strict=True):
-        for _, own in _rows(rows, metric=f"last_{metric}").groupby("rate"):
+        for _, own in rows_where(rows, metric=f"last_{metric}").groupby("rate"):
             seed_band(axes, own, x="noise", style=style)
-    axes.set(xscale="log", xlabel="learning rate / batch", ylabel="dimension, last hidden layer")
-    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.set(xlabel="rate / batch size", ylabel="dimension")
+    log_axis(axes)
     _legend_beside(axes, shown)
 
 
@@ -175,11 +177,10 @@ def draw_course(*, layers: DataFrame) -> Figure:
     figure, panels = new_panels(len(sets), 2, width=2, height=2.3 * len(sets) + 0.3)
     for row, data in zip(panels, sets, strict=True):
         for axes, metric in zip(row, ("mle", "participation_ratio"), strict=True):
-            own = _rows(layers, data=data, metric=f"course_{metric}")
+            own = rows_where(layers, data=data, metric=f"course_{metric}")
             for layer, style in zip(sorted(own["layer"].unique()), PLACES.values(), strict=True):
-                seed_band(axes, _rows(own, layer=layer), x="step", style=style)
-            first = sorted(own["step"].unique())[1]
-            axes.set_xscale("symlog", linthresh=first, linscale=0.4)
+                seed_band(axes, rows_where(own, layer=layer), x="step", style=style)
+            log_axis(axes, linear_below=float(sorted(own["step"].unique())[1]))
             axes.set(xlabel="training step", title=f"{DATA[data]}, {TITLES[metric]}")
     figure.supylabel("dimension", fontsize=8)
     arm_legend(figure, PLACES)
@@ -194,16 +195,17 @@ def draw_labels(*, relabelled: DataFrame) -> Figure:
     sets = list(relabelled["data"].unique())
     figure, panels = new_panels(len(sets), 3, width=2, height=2.6 * len(sets))
     for row, data in zip(panels, sets, strict=True):
-        own = _rows(relabelled, data=data)
-        local = _rows(own, metric="mle")
-        levels = _profiles(row[0], local, "fraction", "share")
-        row[0].set(ylabel="dimension (maximum likelihood)", title=DATA[data])
-        whole = _rows(own, layer=WHOLE).pivot_table(index=["fraction", "seed"], columns="metric", values="value")
-        for axes, metric in zip(row[1:], ("mle", "participation_ratio"), strict=True):
+        own = rows_where(relabelled, data=data)
+        local = rows_where(own, metric="mle")
+        levels = _profiles(row[0], local, "fraction", "share of\nlabels\ndrawn anew")
+        row[0].set(ylabel="local dimension", title=f"{DATA[data]}, profile")
+        whole = rows_where(own, layer=WHOLE).pivot_table(index=["fraction", "seed"], columns="metric", values="value")
+        names = {"mle": "local dimension", "participation_ratio": "participation ratio"}
+        for axes, (metric, name) in zip(row[1:], names.items(), strict=True):
             for fraction, (_, style) in levels.items():
                 points = whole.loc[fraction]
                 axes.plot(points["test_accuracy"], points[f"last_{metric}"], **{**style.line, "linestyle": "none"})
-            axes.set(xlabel="test accuracy", ylabel="dimension, last hidden layer", title=TITLES[metric])
+            axes.set(xlabel="test accuracy", ylabel=name, title=f"{DATA[data]}, last layer")
     letter_panels(panels)
     return figure
 
@@ -211,19 +213,25 @@ def draw_labels(*, relabelled: DataFrame) -> Figure:
 @house_style()
 def draw_linear(*, penalties: DataFrame) -> Figure:
     """F5: the linear network's hidden dimension and its penalty over the bound, along training."""
-    figure, panels = new_panels(2, 2, width=2, height=4.6, sharex=True)
+    figure, panels = new_panels(2, 2, width=2, height=4.6)
     full = penalties["batch"].max()
-    kinds = (("weight noise", "sigma", _rows(penalties, batch=full)), ("batch", "batch", _rows(penalties, sigma=0)))
-    names = {"participation_ratio": "participation ratio, hidden layer", "ratio": "penalty / lower bound"}
+    kinds = (
+        ("noise on weights", "sigma", rows_where(penalties, batch=full)),
+        ("batch size", "batch", rows_where(penalties, sigma=0)),
+    )
+    names = {"participation_ratio": "participation ratio", "ratio": "penalty / lower bound"}
+    bounds = {"participation_ratio": (3, "outputs"), "ratio": (1, "bound")}
     for column, (label, axis, rows) in enumerate(kinds):
         levels = _levels(rows[axis].tolist())
         for axes, (metric, title) in zip(panels[:, column], names.items(), strict=True):
-            own = _rows(rows, metric=f"course_{metric}")
+            own = rows_where(rows, metric=f"course_{metric}")
             for value, (_, style) in levels.items():
-                seed_band(axes, _rows(own, **{axis: value}), x="step", style=style)
-            axes.set(ylabel=title, xlabel="training step")
-            reference_line(axes, 3 if metric == "participation_ratio" else 1)
-        _legend_beside(panels[0, column], dict(levels.values()), label)
+                seed_band(axes, rows_where(own, **{axis: value}), x="step", style=style)
+            axes.set(ylabel=title, xlabel="training step", title=f"by {label}")
+            axes.set_ylim(bottom=0)
+            value, name = bounds[metric]
+            reference_line(axes, value, label=name, written=False)
+            _legend_beside(axes, dict(levels.values()), label, others={name: REFERENCE})
     letter_panels(panels)
     return figure
 
@@ -234,12 +242,13 @@ def draw_averages(*, averages: DataFrame) -> Figure:
     networks = list(averages["network"].unique())
     figure, panels = new_panels(1, len(networks), width=2, height=2.6)
     for axes, network in zip(panels[0], networks, strict=True):
-        own = _rows(averages, network=network, metric="ratio")
+        own = rows_where(averages, network=network, metric="ratio")
         for formula in own["formula"].unique():
-            seed_band(axes, _rows(own, formula=formula), x="sigma", style=FORMULAS[formula])
-        reference_line(axes, 1)
-        axes.set(xlabel="weight noise", ylabel="increase of the loss, drawn / formula", title=f"{network} network")
-        arm_legend(axes, {name: FORMULAS[name] for name in own["formula"].unique()}, loc="upper left")
+            seed_band(axes, rows_where(own, formula=formula), x="sigma", style=FORMULAS[formula])
+        reference_line(axes, 1, label="as the formula says", written=False)
+        axes.set(xlabel="noise on weights", ylabel="increase of loss, drawn / formula", title=f"{network} network")
+        looks = {name: FORMULAS[name] for name in own["formula"].unique()}
+        arm_legend(axes, looks, others={"as the formula says": REFERENCE}, loc="upper left")
     letter_panels(panels)
     return figure
 
@@ -251,18 +260,18 @@ def draw_selection(*, layers: DataFrame, noisy: DataFrame) -> Figure:
     figure, panels = new_panels(1, 3, width=2, height=2.6, sharey=True)
     for name, style in LATENTS.items():
         metric, arm = name.split(", ")
-        own = _rows(layers, metric=metric, arm=arm)
+        own = rows_where(layers, metric=metric, arm=arm)
         seed_band(panels[0, 0], own, x="layer", style=style)
     _name_layers(panels[0, 0], own)
-    arm_legend(panels[0, 0], LATENTS, loc="lower left")
-    first = _rows(noisy, stream="first", rate=noisy["rate"].iloc[0])
-    nuisance = _rows(first, metric="nuisance")
-    batches, weights = _rows(nuisance, sigma=0), _rows(nuisance, batch=nuisance["batch"].max())
-    _profiles(panels[0, 1], batches, "batch", "batch")
-    _profiles(panels[0, 2], weights, "sigma", "noise")
-    panels[0, 0].set(ylabel="held-out R² of latent variables", ylim=(0, 1.02))
-    for axes in panels[0, 1:]:
-        axes.set_title("nuisance")
+    arm_legend(figure, LATENTS)
+    first = rows_where(noisy, stream="first", rate=noisy["rate"].iloc[0])
+    nuisance = rows_where(first, metric="nuisance")
+    batches, weights = rows_where(nuisance, sigma=0), rows_where(nuisance, batch=nuisance["batch"].max())
+    _profiles(panels[0, 1], batches, "batch", "batch size")
+    _profiles(panels[0, 2], weights, "sigma", "noise on\nweights")
+    panels[0, 0].set(ylabel="held-out R² of latents", ylim=(0, 1.02), title="relevant and nuisance")
+    for axes, title in zip(panels[0, 1:], ("batch size", "weight noise"), strict=True):
+        axes.set_title(f"nuisance, {title}")
     letter_panels(panels)
     return figure
 
@@ -272,31 +281,33 @@ def draw_estimators(*, estimators: DataFrame) -> Figure:
     """F8: what the estimators find on known manifolds, and their bias over points and dimension."""
     kinds = list(estimators["manifold"].unique())
     figure, panels = new_panels(2, max(len(kinds), 2), width=2, height=4.6)
-    most = _rows(estimators, points=estimators["points"].max())
+    most = rows_where(estimators, points=estimators["points"].max())
     for axes, kind in zip(panels[0], kinds, strict=False):
-        own = _rows(most, manifold=kind)
+        own = rows_where(most, manifold=kind)
         for metric, title in TITLES.items():
-            seed_band(axes, _rows(own, metric=metric), x="dimension", style=ESTIMATORS[title])
+            seed_band(axes, rows_where(own, metric=metric), x="dimension", style=ESTIMATORS[title])
         ends = [own["dimension"].min(), own["dimension"].max()]
-        axes.plot(ends, ends, color="#5b6068", linewidth=0.8, zorder=0.5)
+        axes.plot(ends, ends, **REFERENCE, zorder=0.5)
         axes.set(xlabel="true dimension", title=kind.replace("_", " "))
         axes.set_ylabel("estimated dimension")
-    _bias_tables(panels, estimators, kinds)
-    arm_legend(figure, ESTIMATORS, ncols=4)
+    below = _bias_tables(panels, estimators, kinds)
+    letter_panels([*panels[0], *below])
+    arm_legend(figure, ESTIMATORS, others={"truth": REFERENCE}, ncols=5)
     return figure
 
 
-def _bias_tables(panels: np.ndarray, estimators: DataFrame, kinds: Sequence[str]) -> None:
+def _bias_tables(panels: np.ndarray, estimators: DataFrame, kinds: Sequence[str]) -> list[Axes]:
     """Below, mean of estimate over truth for numbers of points and dimensions, of Gaussian clouds."""
     grid = panels[1, 0].get_gridspec()
     half = panels.shape[1] // 2
     for axes in panels[1]:
         axes.remove()
-    for place, metric in enumerate(("mle", "twonn")):
-        axes = panels[0, 0].figure.add_subplot(grid[1, place * half : (place + 1) * half])
-        rows = _rows(estimators, metric=metric, manifold=kinds[0])
+    below = [panels[0, 0].figure.add_subplot(grid[1, place * half : (place + 1) * half]) for place in range(2)]
+    for axes, metric in zip(below, ("mle", "twonn"), strict=True):
+        rows = rows_where(estimators, metric=metric, manifold=kinds[0])
         means = summarise(rows.assign(value=rows["value"] / rows["dimension"]), ["points", "dimension"])
         table = means.pivot(index="points", columns="dimension", values="mean")
         table.index.name = table.columns.name = None
         heat_map(axes, table, unit="estimate / truth", limits=(0.5, 1.5), number=".2f")
         axes.set(title=f"{TITLES[metric]}, {kinds[0]}", xlabel="true dimension", ylabel="points")
+    return below

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from dynatlas.figures.marks import points_with_interval, seed_band, summarise
-from dynatlas.figures.palette import NEUTRAL, ArmStyle, arm_styles
-from dynatlas.figures.style import arm_legend, house_style, letter_panels, new_panels, reference_line
+from dynatlas.figures.marks import points_with_interval, seed_band
+from dynatlas.figures.palette import ArmStyle, arm_styles, without_markers
+from dynatlas.figures.style import REFERENCE, arm_legend, house_style, letter_panels, new_panels, reference_line
+from dynatlas.figures.tables import rows_where
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,55 +20,48 @@ LENGTH = 28
 """T: the step at which networks learn to answer."""
 CHANCE = 0.1
 STYLES = arm_styles(["trained", "untrained", "longer", "shuffled"])
+LINES = without_markers({name: STYLES[name] for name in ("trained", "untrained")})
 READERS = arm_styles(["readout", "linear probe", "10-NN"])
 DYNAMICS = arm_styles(["trained", "initial", "none", "identity", "shuffled"])
 DIGITS = {name: style.color for name, style in arm_styles([str(digit) for digit in range(10)]).items()}
-BACKGROUND = "#dfe2e6"
-
-
-def _rows(table: pd.DataFrame, **wanted: object) -> pd.DataFrame:
-    """The rows in which every named column has the wanted value."""
-    keep = np.ones(len(table), dtype=bool)
-    for column, value in wanted.items():
-        keep &= (table[column] == value).to_numpy()
-    return table[keep]
-
-
-def _band(axes: Axes, rows: pd.DataFrame, *, style: ArmStyle, dashed: bool = False, x: str = "time") -> None:
-    """Mean and interval over seeds along time, without markers: there are too many steps."""
-    line = summarise(rows, [x]).sort_values(x)
-    axes.fill_between(line[x], line["low"], line["high"], color=style.color, alpha=0.18, linewidth=0)
-    axes.plot(line[x], line["mean"], color=style.color, linestyle=(0, (3, 1.5)) if dashed else "-")
+INKED: dict[str, Any] = {"color": "#dfe2e6", "alpha": 0.6, "linewidth": 0}
+"""Shade of the steps at which ink comes in."""
 
 
 def _rows_with_ink(axes: Axes, examples: pd.DataFrame) -> None:
-    """Shade the steps at which ink comes in, and mark T."""
-    ink = _rows(examples, shown="rows", metric="ink")
+    """Shade the steps at which ink comes in, and mark T; the legend of `_line_legend` says so."""
+    ink = rows_where(examples, shown="rows", metric="ink")
     inked = ink.loc[ink["value"] > ink["value"].max() / 100, "time"]
-    axes.axvspan(inked.min() - 0.5, inked.max() + 0.5, color=BACKGROUND, alpha=0.6, linewidth=0, zorder=0)
-    reference_line(axes, LENGTH, label="T", across="x")
+    axes.axvspan(inked.min() - 0.5, inked.max() + 0.5, **INKED, zorder=0)
+    reference_line(axes, LENGTH, label="T", across="x", written=False)
+
+
+def _line_legend(figure: Figure, styles: dict[str, ArmStyle], *, reference: str = "T", shaded: bool = True) -> None:
+    """Lines without markers (there are too many steps), the dashed reference lines, and the shade."""
+    arm_legend(figure, styles, others={reference: REFERENCE}, patches={"rows with ink": INKED} if shaded else None)
 
 
 @house_style()
 def draw_accuracy(*, accuracy: pd.DataFrame, examples: pd.DataFrame) -> Figure:
     """F1: what three readers read from the states, trained and untrained, along time."""
     figure, panels = new_panels(1, 2, width=2, height=2.7, sharex=True, sharey=True)
+    lines = without_markers(READERS)
     for axes, name in zip(panels.flat, ("trained", "untrained"), strict=True):
         _rows_with_ink(axes, examples)
-        for reader, style in READERS.items():
-            _band(axes, _rows(accuracy, network=name, reader=reader), style=style)
-        reference_line(axes, CHANCE, label="chance" if name == "untrained" else None)
+        for reader, style in lines.items():
+            seed_band(axes, rows_where(accuracy, network=name, reader=reader), x="time", style=style)
+        reference_line(axes, CHANCE, label="chance", written=False)
         axes.set(title=name, xlabel="rows read", ylim=(0, 1.02))
     panels[0, 0].set_ylabel("held-out accuracy")
     letter_panels(panels)
-    arm_legend(figure, {name: ArmStyle(style.color, "", (0, ())) for name, style in READERS.items()})
+    _line_legend(figure, lines, reference="T (upright), chance (level)")
     return figure
 
 
 @house_style()
 def draw_embeddings(*, examples: pd.DataFrame) -> Figure:
     """F2: held-out states of one trained network in their first two principal components, each drawn as its digit."""
-    return _planes(_rows(examples, shown="states", network="trained"), ("pc1", "pc2"), "component")
+    return _planes(rows_where(examples, shown="states", network="trained"), ("pc1", "pc2"), "component")
 
 
 @house_style()
@@ -86,6 +80,7 @@ def _planes(states: pd.DataFrame, axis: tuple[str, str], label: str) -> Figure:
             axes.plot(cloud[axis[0]], cloud[axis[1]], linestyle="none", marker=f"${digit}$", color=colour,
                       markersize=3.6, markeredgewidth=0)  # fmt: skip
         axes.set(title=f"{time} rows read")
+    letter_panels(panels)
     figure.supxlabel(f"{label} 1", fontsize=8)
     figure.supylabel(f"{label} 2", fontsize=8)
     return figure
@@ -105,13 +100,13 @@ def draw_geometry(*, geometry: pd.DataFrame, examples: pd.DataFrame) -> Figure:
     figure, panels = new_panels(2, 3, width=2, height=4.3, sharex=True)
     for axes, (metric, (title, label)) in zip(panels.flat, shown.items(), strict=True):
         _rows_with_ink(axes, examples)
-        for name in ("trained", "untrained"):
-            _band(axes, _rows(geometry, metric=metric, network=name), style=STYLES[name])
+        for name, style in LINES.items():
+            seed_band(axes, rows_where(geometry, metric=metric, network=name), x="time", style=style)
         axes.set(title=title, ylabel=label)
         axes.set_ylim(bottom=0)
     figure.supxlabel("rows read", fontsize=8)
     letter_panels(panels)
-    arm_legend(figure, {name: ArmStyle(STYLES[name].color, "", (0, ())) for name in ("trained", "untrained")})
+    _line_legend(figure, LINES)
     return figure
 
 
@@ -121,13 +116,14 @@ def draw_swaps(*, swaps: pd.DataFrame) -> Figure:
     figure, panels = new_panels(1, 2, width=2, height=2.6, sharey=True)
     titles = {"last": "in updates 25 to 28 (blank rows)", "first": "in updates 1 to 4 (control)"}
     for axes, (window, title) in zip(panels.flat, titles.items(), strict=True):
-        own = _rows(swaps, window=window)
-        groups = {name: _rows(own, dynamics=name)["value"].tolist() for name in DYNAMICS}
+        own = rows_where(swaps, window=window)
+        groups = {name: rows_where(own, dynamics=name)["value"].tolist() for name in DYNAMICS}
         points_with_interval(axes, groups, styles=DYNAMICS)
-        reference_line(axes, CHANCE, label="chance" if window == "first" else None)
+        reference_line(axes, CHANCE, label="chance", written=False)
         axes.set(title=title, ylim=(0, 1.02))
     panels[0, 0].set_ylabel("accuracy at T")
     letter_panels(panels)
+    arm_legend(figure, {}, others={"chance": REFERENCE})
     return figure
 
 
@@ -136,20 +132,22 @@ def draw_lengths(*, readouts: pd.DataFrame) -> Figure:
     """F5: accuracy of the readout against blank rows appended or removed, for two trained lengths."""
     figure, panels = new_panels(1, 2, width=2, height=2.6, sharey=True)
     lengths = {"trained": "answers at 28", "longer": "answers at 36"}
+    styles = without_markers({name: STYLES[name] for name in lengths})
     for axes, metric, title in zip(
         panels.flat, ("accuracy", "permuted_accuracy"), ("as they are", "after the best renaming"), strict=True
     ):
         for name in lengths:
-            own = _rows(readouts, metric=metric, network=name)
+            own = rows_where(readouts, metric=metric, network=name)
             own = own.assign(blank=own["time"] - LENGTH)
-            _band(axes, own[own["blank"] >= -12], style=STYLES[name], x="blank")
+            seed_band(axes, own[own["blank"] >= -12], x="blank", style=styles[name])
         for appended in (0, 8):
-            reference_line(axes, appended, across="x")
-        reference_line(axes, CHANCE)
+            reference_line(axes, appended, label="trained length", across="x", written=False)
+        reference_line(axes, CHANCE, label="chance", written=False)
         axes.set(title=f"answers {title}", xlabel="blank rows appended (removed below 0)", ylim=(0, 1.02))
     panels[0, 0].set_ylabel("accuracy of the readout")
     letter_panels(panels)
-    arm_legend(figure, {shown: ArmStyle(STYLES[name].color, "", (0, ())) for name, shown in lengths.items()})
+    shown = {lengths[name]: style for name, style in styles.items()}
+    _line_legend(figure, shown, reference="trained length (upright), chance (level)", shaded=False)
     return figure
 
 
@@ -157,8 +155,8 @@ def draw_lengths(*, readouts: pd.DataFrame) -> Figure:
 def draw_dynamics(*, dynamics: pd.DataFrame, examples: pd.DataFrame) -> Figure:
     """F6: eigenvalues before and after learning, a free trajectory, Lyapunov exponents, radius and activity."""
     figure, panels = new_panels(2, 3, width=2, height=4.6)
-    _eigenvalues(panels[0, 0], _rows(examples, shown="eigenvalues"))
-    path = _rows(examples, shown="trajectory", network="trained").pivot_table(
+    _eigenvalues(panels[0, 0], rows_where(examples, shown="eigenvalues"))
+    path = rows_where(examples, shown="trajectory", network="trained").pivot_table(
         index="time", columns="metric", values="value"
     )
     for axes, (x, y) in zip(panels[0, 1:], (("pc1", "pc2"), ("pc1", "pc3")), strict=True):
@@ -167,27 +165,29 @@ def draw_dynamics(*, dynamics: pd.DataFrame, examples: pd.DataFrame) -> Figure:
         axes.set(xlabel=f"component {x[-1]}", ylabel=f"component {y[-1]}", title="one trajectory after T")
     names = [name for name in STYLES if name in set(dynamics["network"])]
     for name in names:
-        seed_band(panels[1, 0], _rows(dynamics, metric="lyapunov", network=name), x="order", style=STYLES[name])
-    reference_line(panels[1, 0], 0)
+        seed_band(panels[1, 0], rows_where(dynamics, metric="lyapunov", network=name), x="order", style=STYLES[name])
+    reference_line(panels[1, 0], 0, label="zero", written=False)
     panels[1, 0].set(title="Lyapunov spectrum", xlabel="order", ylabel="exponent (nats a step)")
     for axes, metric, label in (
         (panels[1, 1], "spectral_radius", "spectral radius of W"),
         (panels[1, 2], "activity", "activity |h| long after T"),
     ):
-        own = _rows(dynamics, metric=metric)
-        points_with_interval(axes, {name: _rows(own, network=name)["value"].tolist() for name in names}, styles=STYLES)
+        own = rows_where(dynamics, metric=metric)
+        points_with_interval(
+            axes, {name: rows_where(own, network=name)["value"].tolist() for name in names}, styles=STYLES
+        )
         axes.set_ylabel(label)
         axes.set_ylim(bottom=0)
         axes.tick_params(axis="x", labelrotation=30)
     letter_panels(panels)
-    arm_legend(figure, {name: STYLES[name] for name in names})
+    arm_legend(figure, {name: STYLES[name] for name in names}, others={"unit circle, zero": REFERENCE})
     return figure
 
 
 def _eigenvalues(axes: Axes, rows: pd.DataFrame) -> None:
     wide = rows.pivot_table(index=["network", "item"], columns="metric", values="value")
     circle = np.exp(1j * np.linspace(0, 2 * np.pi, 200))
-    axes.plot(circle.real, circle.imag, color=NEUTRAL, linewidth=0.8, linestyle=(0, (4, 2)))
+    axes.plot(circle.real, circle.imag, **REFERENCE)
     for name in ("untrained", "trained"):
         own, style = wide.loc[name], STYLES[name]
         axes.plot(own["real"], own["imaginary"], linestyle="none", marker=style.marker, color=style.color, markersize=3)
@@ -200,8 +200,8 @@ def draw_alignment(*, geometry: pd.DataFrame, examples: pd.DataFrame) -> Figure:
     figure, panels = new_panels(height=2.6)
     axes = panels[0, 0]
     _rows_with_ink(axes, examples)
-    for name in ("trained", "untrained"):
-        _band(axes, _rows(geometry, metric="alignment", network=name), style=STYLES[name])
+    for name, style in LINES.items():
+        seed_band(axes, rows_where(geometry, metric="alignment", network=name), x="time", style=style)
     axes.set(xlabel="rows read", ylabel="alignment with the readout", ylim=(0, 1.02))
-    arm_legend(figure, {name: ArmStyle(STYLES[name].color, "", (0, ())) for name in ("trained", "untrained")})
+    _line_legend(figure, LINES)
     return figure
