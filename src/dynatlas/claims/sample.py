@@ -36,7 +36,7 @@ class Sample:
     error: float = 0.0
     """What rounding may have left in a value. Values that differ by no more over the seeds are made equal."""
     settled: bool = False
-    """No spread over seeds, nor in what a statistic is taken of: a rank correlation of 1 in all seeds is an outcome."""
+    """No spread over seeds, nor in what a statistic is taken of: ranks may agree in all seeds where values differ."""
 
 
 @dataclass(frozen=True)
