@@ -75,15 +75,7 @@ def write_sigmoid(x: Tensor, out: Tensor) -> Tensor:
 
 def sigmoid_slope(x: Tensor) -> Tensor:
     """d sigmoid / d x = 1 / (4 cosh^2(x / 2)), which is e / (1 + e)^2 with e = exp(-|x|)."""
-    return _with_slope(x, lambda z: sigmoid_and_slope(z)[1], lambda z: -sigmoid_slope(z) * torch.tanh(z / 2))
-
-
-def sigmoid_and_slope(x: Tensor) -> tuple[Tensor, Tensor]:
-    """`sigmoid(x)` and `sigmoid_slope(x)` from one exponential; not differentiable."""
-    e = x.abs().neg_().exp_()
-    larger = (1 + e).reciprocal_()
-    smaller = e.mul_(larger)
-    return torch.where(x < 0, smaller, larger), larger * smaller
+    return _with_slope(x, _bell, lambda z: -sigmoid_slope(z) * torch.tanh(z / 2))
 
 
 def tanh_slope(x: Tensor) -> Tensor:
@@ -123,6 +115,11 @@ def binary_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
 
 def _logistic(x: Tensor) -> Tensor:
     return torch.neg(x).exp_().add_(1).reciprocal_()
+
+
+def _bell(x: Tensor) -> Tensor:
+    e = x.abs().neg_().exp_()
+    return e / (1 + e).square()
 
 
 # ---------------------------------------------------------------- units

@@ -114,11 +114,40 @@ def test_nothing_is_changed_in_place(any_case):
     assert all(torch.equal(tensor, any_case.params[name]) for name, tensor in params.items())
 
 
-def test_more_members_leave_earlier_ones_bits(any_case):
-    few, many = (any_case.model.initialise(streams(count), dtype=torch.float64) for count in (MEMBERS, MEMBERS + 3))
-    assert all(torch.equal(many[name][:MEMBERS], few[name]) for name in few)
-    x = normal(MEMBERS + 3, STEPS, TRIALS, any_case.entry.n_in)
-    assert torch.equal(any_case.run(many, x)[:MEMBERS], any_case.run(few, x[:MEMBERS]))
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize("more", [2, 3, 5, 7])
+def test_more_members_leave_earlier_ones_bits(any_case, more, dtype):
+    """Odd counts and sizes: what one more member moves from the rest of a vector into a vector must not change."""
+    trials = 3
+    many = any_case.model.initialise(streams(more), dtype=dtype)
+    x = (3 * normal(more, STEPS, trials, any_case.entry.n_in)).to(dtype)
+
+    def outputs_and_gradients(members):
+        drawn = any_case.model.initialise(streams(members), dtype=dtype)
+        assert all(torch.equal(many[name][:members], drawn[name]) for name in drawn)
+        leaves = {name: tensor.requires_grad_() for name, tensor in drawn.items()}
+        outputs = any_case.run(leaves, x[:members])
+        loss = outputs.square().sum()
+        return outputs, *torch.autograd.grad(loss, list(leaves.values()), allow_unused=True, materialize_grads=True)
+
+    together = outputs_and_gradients(more)
+    for members in range(1, more):
+        for few, all_of_them in zip(outputs_and_gradients(members), together, strict=True):
+            assert torch.equal(few, all_of_them[:members])
+
+
+@pytest.mark.parametrize("more", [2, 3, 7])
+def test_more_members_leave_the_bits_of_earlier_ones_jacobians(recurrent, more):
+    many = recurrent.model.initialise(streams(more), dtype=torch.float64)
+    x, state = 3 * normal(more, 3, recurrent.entry.n_in), normal(more, 3, recurrent.entry.outputs, seed=5)
+
+    def found(members):
+        broadcast = {name: tensor[:members, None] for name, tensor in many.items()}
+        return recurrent.model.jacobian(broadcast, x[:members], state[:members])
+
+    for members in range(1, more):
+        for few, all_of_them in zip(found(members), found(more), strict=True):
+            assert torch.equal(few, all_of_them[:members])
 
 
 def test_copies_are_seed_major_and_may_share_their_draw(any_case):

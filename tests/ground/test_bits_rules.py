@@ -78,25 +78,25 @@ def is_question(node: ast.AST) -> bool:
 
 def refusals(text: str) -> list[str]:
     """Every refused thing in a module's source, as `line: what`; nothing where torch is not imported."""
-    tree, found = ast.parse(text), []
+    tree = ast.parse(text)
     modules = [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
     roots = {(getattr(node, "module", None) or node.names[0].name).split(".")[0] for node in modules}
     if "torch" not in roots:
         return []
     asked = {id(part) for node in ast.walk(tree) if is_question(node) for part in ast.walk(node)}
-    for node in ast.walk(tree):
-        if id(node) in asked:
-            continue
-        if isinstance(node, ast.Attribute) and refused_name(dotted(node)):
-            found.append(f"{node.lineno}: {dotted(node)}")
-        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("torch"):
-            names = [f"{node.module}.{one.name}" for one in node.names]
-            found += [f"{node.lineno}: {name}" for name in names if refused_name(name)]
-        elif (isinstance(node, ast.BinOp) and isinstance(node.op, ast.Pow) and refused_power(node)) or (
-            isinstance(node, ast.Call) and refused_reduction(node)
-        ):
-            found.append(f"{node.lineno}: {ast.unparse(node)}")
-    return found
+    return [f"{node.lineno}: {ast.unparse(node)}" for node in ast.walk(tree) if id(node) not in asked and refused(node)]
+
+
+def refused(node: ast.AST) -> bool:
+    """Whether a node of a syntax tree is one of the above."""
+    if isinstance(node, ast.Attribute):
+        return refused_name(dotted(node))
+    if isinstance(node, ast.ImportFrom):
+        of_torch = (node.module or "").split(".")[0] == "torch"
+        return of_torch and any(refused_name(f"{node.module}.{one.name}") for one in node.names)
+    if isinstance(node, ast.BinOp):
+        return isinstance(node.op, ast.Pow) and refused_power(node)
+    return isinstance(node, ast.Call) and refused_reduction(node)
 
 
 def test_nothing_is_called_whose_bits_depend_on_the_neighbours():

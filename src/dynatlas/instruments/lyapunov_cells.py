@@ -105,7 +105,8 @@ class Orbits:
         else:
             with _ALONE:
                 found = self._automatic(count)
-        return found[..., : self.kept, : self.kept].flatten(1, 2)
+        # in memory as they are multiplied, transposed, whatever the number of networks: products round as layout has it
+        return found[..., : self.kept, : self.kept].mT.flatten(1, 2).contiguous().mT
 
     def _at(self, count: int) -> tuple[Mapping[str, Tensor], Tensor | None, Tensor]:
         """Parameters, inputs and states of the next steps, (network, step x sequence, ...): one product a network."""
