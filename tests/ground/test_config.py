@@ -6,6 +6,7 @@ import re
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from snakemake.cli import parse_config
 
 from dynatlas.config import AtlasConfig, ConfigError, load_config, load_studies, nearest, read_yaml, select
 
@@ -155,6 +156,35 @@ def test_a_bad_value_is_answered_in_one_line(root, override, words):
     assert "\n" not in message
     for word in words:
         assert word in message, message
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ("seeds=1:30", "seeds: '1:30'"),
+        ("seeds=1e1", "seeds: 10.0"),
+        ("seeds=", "seeds: None"),
+        ("base_seed=no", "base_seed: 'no'"),
+        ("base_seed=1.5", "base_seed: 1.5"),
+        ("device=on", "device: 'on'"),
+    ],
+)
+def test_values_of_the_engines_command_line_are_held_as_strictly(root, given, words):
+    with pytest.raises(ConfigError) as refused:
+        load_config(root, parse_config([given]))
+    assert str(refused.value).startswith(f"the command line: {words}")
+    # a number is a decimal one there, as it is after --seeds
+    assert load_config(root, parse_config(["seeds=010"])).seeds == 10
+
+
+@pytest.mark.parametrize("seeds", ["ledger", "dev", 3])
+def test_a_scale_as_it_stands_in_paths_settles_which_seeds_are_meant(root, seeds):
+    (root / "config" / "config.yaml").write_text(f"seeds: {seeds}\n")
+    assert load_config(root, path_scale="smoke-dev") == AtlasConfig(scale="smoke", seeds="dev")
+    assert load_config(root, path_scale="smoke") == AtlasConfig(scale="smoke", seeds=3 if seeds == 3 else "ledger")
+    assert load_config(root, {"seeds": 5}, path_scale="smoke").seeds == 5
+    with pytest.raises(ConfigError, match=r"^seeds: 5: a number counts the ledger's seeds, but smoke-dev has those"):
+        load_config(root, {"seeds": 5}, path_scale="smoke-dev")
 
 
 def test_a_bad_file_is_named_rather_than_the_command_line(root):

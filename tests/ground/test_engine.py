@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from dynatlas import engine
+from dynatlas import cli, engine
 from dynatlas.atlas import Atlas
 from dynatlas.config import ConfigError
 from dynatlas.nodes import ROOT
@@ -27,6 +27,27 @@ def test_a_job_is_told_the_whole_configuration(root):
     assert engine.job_options(Atlas(root, {"device": "cpu", "base_seed": 0})) == "--device cpu --base-seed 0"
     assert engine.job_options(Atlas(root, {"base_seed": 7, "seeds": 3})) == "--device cpu --base-seed 7 --seeds 3"
     assert engine.job_options(Atlas(root, {"seeds": "dev"})) == "--device cpu --base-seed 0"
+
+
+@pytest.mark.parametrize("seeds", ["ledger", "dev", 3])
+@pytest.mark.parametrize("scale", ["smoke", "smoke-dev", "quick", "quick-dev"])
+def test_engine_and_job_mean_the_same_by_a_path_of_any_scale(root, seeds, scale):
+    """Or both refuse. The job's options and its scale are all that it is told."""
+    by_engine = Atlas(root, {"seeds": seeds, "base_seed": 7})
+    line = ["train", "toy", "biases", "--scale", scale, *engine.job_options(by_engine).split()]
+    options = cli.parse(line)
+
+    def by_job():
+        return Atlas(root, cli.overrides(options), path_scale=options.scale)
+
+    if seeds == 3 and scale.endswith("-dev"):
+        for make in (lambda: by_engine.node("train", "toy", name="biases", scale=scale), by_job):
+            with pytest.raises(ConfigError, match=f"seeds: 3: a number counts the ledger's seeds, but {scale}"):
+                make()
+    else:
+        wanted = by_engine.node("train", "toy", name="biases", scale=scale)
+        assert by_job().node("train", "toy", name="biases") == wanted
+        assert wanted.seeds[0] == (0 if scale.endswith("-dev") else 100)
 
 
 @pytest.mark.parametrize("name", ["plain", "with blanks & Ümläuten", "it's {here}", '"quoted" $HOME `x`'])

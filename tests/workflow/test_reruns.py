@@ -81,6 +81,16 @@ def test_a_lost_artefact_is_made_again_with_the_same_bytes(engine):
     assert made["toy/tables/error.parquet"] == before["toy/tables/error.parquet"]
 
 
+def test_deleted_intermediates_are_made_again_only_for_who_reads_them(engine):
+    for folder in ("runs", "data"):
+        shutil.rmtree(engine.folder / "results" / "quick" / "toy" / folder)
+    assert engine.planned() == set()
+    engine.replace("src/dynatlas/instruments/fit_error.py", ".mean(axis=1)", ".mean(axis=-1)")
+    trained = {"data:points", "train:biases", *LINES}
+    assert engine.planned("results/quick/toy/tables/error.parquet") == {"data:points", *LINES, "measure:error"}
+    assert trained | {"measure:error", "measure:bias"} <= engine.planned()
+
+
 def test_one_more_seed_leaves_the_earlier_seeds_rows_as_they_were(engine, read_table):
     table = "results/quick/toy/tables/error.parquet"
     before = read_table(engine.folder / table)
