@@ -19,7 +19,6 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_NO_WARN_SCRIPT_LOCATION := 1
 
 BIN := .venv/bin
-# bytecode of what is never imported costs a minute; the rest is compiled when it is
 INSTALL := $(BIN)/python -m pip install --quiet --no-compile
 READY := .venv/ready
 
@@ -41,6 +40,7 @@ $(READY): requirements.lock pyproject.toml
 	$(INSTALL) --no-deps --require-hashes -r requirements.lock
 	$(INSTALL) --no-deps --no-build-isolation -e .
 	$(BIN)/python -m pip check
+	-@$(BIN)/python -m compileall -qq -j 0 .venv/lib  # by all cores, where pip uses one; templates that are no Python fail
 	touch $(READY)
 
 test: $(READY)
