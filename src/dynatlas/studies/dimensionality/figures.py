@@ -30,6 +30,8 @@ ESTIMATORS = arm_styles(["maximum likelihood", "participation ratio", "two-NN", 
 PLACES = arm_styles(["first hidden layer", "middle", "last"])
 LATENTS = arm_styles(["relevant, trained", "nuisance, trained", "relevant, untrained", "nuisance, untrained"])
 FORMULAS = arm_styles(["exact", "second order", "Hessian", "Gauss-Newton"])
+BESIDE = 1.03
+"""Factor by which points of two formulas are moved aside, one down and one up."""
 WHOLE = -1
 """In the column `layer`: of the whole network."""
 TITLES = {
@@ -243,11 +245,15 @@ def draw_averages(*, averages: DataFrame) -> Figure:
     figure, panels = new_panels(1, len(networks), width=2, height=2.6)
     for axes, network in zip(panels[0], networks, strict=True):
         own = rows_where(averages, network=network, metric="ratio")
-        for formula in own["formula"].unique():
-            seed_band(axes, rows_where(own, formula=formula), x="sigma", style=FORMULAS[formula])
+        formulas = list(own["formula"].unique())
+        for place, formula in enumerate(formulas):  # side by side: two formulas may agree to within a line's width
+            rows = rows_where(own, formula=formula)
+            beside = rows.assign(sigma=rows["sigma"] * BESIDE ** (2 * place - len(formulas) + 1))
+            seed_band(axes, beside, x="sigma", style=FORMULAS[formula])
+        log_axis(axes)
         reference_line(axes, 1, label="as the formula says", written=False)
         axes.set(xlabel="noise on weights", ylabel="increase of loss, drawn / formula", title=f"{network} network")
-        looks = {name: FORMULAS[name] for name in own["formula"].unique()}
+        looks = {name: FORMULAS[name] for name in formulas}
         arm_legend(axes, looks, others={"as the formula says": REFERENCE}, loc="upper left")
     letter_panels(panels)
     return figure
