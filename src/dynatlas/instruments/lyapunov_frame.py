@@ -57,7 +57,7 @@ class Frame:
 
     `block`: how many Jacobians are multiplied before a triangular factor is split off; "auto" begins with one and
     doubles as long as the factors stay close. A block whose factors do not, or are 0 or so small that products may have
-    underflowed, is done again in halves: all its rows are.
+    underflowed, is done again in halves: all its rows are. What died or nearly did does so again: blocks stay short.
     """
 
     basis: Tensor
@@ -93,7 +93,7 @@ class Frame:
             middle = (start + stop) // 2
             self._carry(tangents, start, middle)
             self._carry(tangents, middle, stop)
-            self.span = middle - start if self.block == "auto" else self.span
+            self.span = middle - start if self.block == "auto" or not whole else self.span
             return
         self.basis, self.growth = basis, self.growth + factors.log()
         self.spread = torch.maximum(self.spread, spread)
