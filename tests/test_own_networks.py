@@ -23,7 +23,7 @@ def program():
 def test_everything_was_measured(program):
     table = program["table"]
     assert len(BLOCKS) == 4
-    assert len(table) == 3 * 2 * 6
+    assert len(table) == 4 * 2 * 6
     assert np.isfinite(table["value"]).all()
     assert program["fitted"].diverged == 0
 
@@ -31,6 +31,12 @@ def test_everything_was_measured(program):
 def test_weight_noise_hurts(program):
     measured = program["measured"]
     assert measured["error_with_weight_noise"].mean() > measured["squared_error"].mean()
+
+
+def test_silenced_units_hurt_and_are_as_many_as_was_said(program):
+    measured, masks = program["measured"], program["masks"]
+    assert measured["error_with_silenced_units"].mean() > measured["squared_error"].mean()
+    assert (masks == 0).sum(dim=1).tolist() == [5] * 12
 
 
 def test_the_claim_is_decided_on_paired_seeds(program):

@@ -62,3 +62,9 @@ def test_families_that_change_the_run_and_unknown_ones_are_refused(params):
         curve(lambda tree: tree["w"].sum((1, 2)), params, {"input-noise": (0.1,)})
     with pytest.raises(ValueError, match="did you mean 'connection-silencing'"):
         curve(lambda tree: tree["w"].sum((1, 2)), params, {"conection-silencing": (0.1,)})
+
+
+def test_a_score_that_writes_over_its_weights_leaves_the_network(params):
+    before = params["w"].clone()
+    curve(lambda tree: tree["w"].zero_().sum((1, 2)), params)
+    assert torch.equal(params["w"], before)

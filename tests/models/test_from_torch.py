@@ -9,6 +9,7 @@ from torch import nn
 
 from dynatlas.models.from_torch import recurrent_from_torch, recurrent_to_torch
 from dynatlas.models.gated import GRU, LSTM, Elman
+from dynatlas.models.rnn import ElmanRNN
 from dynatlas.models.torch_layout import to_torch
 
 N_IN, N = 3, 5
@@ -187,3 +188,18 @@ def test_an_activation_beside_a_module_that_has_another_is_refused():
         recurrent_from_torch(nn.RNN(N_IN, N, nonlinearity="relu"), activation="tanh")
     network, _ = recurrent_from_torch(nn.RNN(N_IN, N).state_dict(), activation="relu")
     assert network.activation == "relu"
+
+
+@pytest.mark.parametrize("in_place", [torch.tanh_, lambda h: h.mul_(2).tanh_()])
+@pytest.mark.parametrize(
+    "make", [lambda phi: Elman(N_IN, N, 1, activation=phi), lambda phi: ElmanRNN(N_IN, N, 1, activation=phi)]
+)
+def test_a_function_that_works_in_place_is_as_good_as_any(make, in_place):
+    writing, plain = make(in_place), make(lambda h: in_place(h.clone()))
+    params = plain.initialise([torch.Generator().manual_seed(0)], dtype=torch.float64)
+    assert torch.equal(writing.rollout(params, given(6, 2, N_IN)), plain.rollout(params, given(6, 2, N_IN)))
+    spread = {name: tensor[:, None] for name, tensor in params.items()}
+    found, wanted = (one.jacobian(spread, given(1, 2, N_IN), given(1, 2, N)) for one in (writing, plain))
+    torch.testing.assert_close(found, wanted, rtol=0, atol=0)
+    moved = [plain.step(spread, given(1, 2, N_IN), given(1, 2, N) + sign * 1e-6) for sign in (1, -1)]
+    torch.testing.assert_close(found[1].sum(-1), (moved[0] - moved[1]) / 2e-6, rtol=0, atol=1e-8)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from dynatlas.names import named
 
 _ABSENT = object()
+_BASE = frozenset(vars(nn.Module()))
 
 
 class Pure(nn.Module):
@@ -20,16 +21,26 @@ class Pure(nn.Module):
     def __init__(self, module: nn.Module):
         super().__init__()
         self.module = module
+        self._parts = [(f"{name}." if name else "", part) for name, part in module.named_modules()]
 
     def forward(self, *given: Any) -> Any:
         """What the module gives."""
-        before = _kept_values(self.module)
+        before = self._kept()
         output = self.module(*given)
-        after = _kept_values(self.module)
-        changed = [name for name, value in after.items() if value is not before.get(name, _ABSENT)]
+        changed = [name for name, value in self._kept().items() if value is not before.get(name, _ABSENT)]
         if changed:
             raise ValueError(self.refusal(changed))
         return output
+
+    def _kept(self) -> dict[str, Any]:
+        """Tensors and numbers that parts keep from call to call, by name."""
+        return {
+            before + key: value
+            for before, part in self._parts
+            for own in (part._buffers, vars(part))
+            for key, value in own.items()
+            if key not in _BASE and isinstance(value, (Tensor, int, float))  # a union takes longer
+        }
 
     @staticmethod
     def refusal(changed: list[str]) -> str:
@@ -38,16 +49,6 @@ class Pure(nn.Module):
             f"the forward pass changes {', '.join(changed)}: what one call leaves would change the next; hand it back "
             "as an output and in again as an input, or freeze it (.eval() where that is enough)"
         )
-
-
-def _kept_values(module: nn.Module) -> dict[str, Any]:
-    """Tensors and numbers that parts keep from call to call, by name."""
-    return {
-        f"{name}.{key}" if name else key: value
-        for name, part in module.named_modules()
-        for key, value in (*part._buffers.items(), *vars(part).items())
-        if isinstance(value, Tensor | int | float)
-    }
 
 
 def check_batchable(module: nn.Module) -> None:
@@ -77,7 +78,7 @@ def check_batchable(module: nn.Module) -> None:
 @contextmanager
 def masked(module: nn.Module, masks: Mapping[str, Tensor], ran: set[str]) -> Iterator[None]:
     """Within, what the named parts give is multiplied by their masks; `ran` collects the names of those that ran."""
-    parts = {name or type(module).__name__: part for name, part in module.named_modules()}
+    parts = {name or type(module).__name__: part for name, part in module.named_modules()} if masks else {}
     chosen = {name: named(parts, name, "layer") for name in masks}
     hooks = [part.register_forward_hook(partial(_silenced, name, masks[name], ran)) for name, part in chosen.items()]
     try:

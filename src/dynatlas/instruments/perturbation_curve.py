@@ -32,7 +32,7 @@ def perturbation_curve(
     """
     import pandas as pd
 
-    intact = score(dict(params)).tolist()
+    intact = score({name: tensor.clone() for name, tensor in params.items()}).tolist()
     curves = []
     for family, tried in magnitudes.items():
         if family_named(family).kind != "weights":

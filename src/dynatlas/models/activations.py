@@ -73,3 +73,10 @@ ACTIVATIONS = {a.name: a for a in (RELU, TANH, SIGMOID, SOFTPLUS, IDENTITY)}
 def activation_named(name: str) -> Activation:
     """The activation of this name; a KeyError lists the known ones and the nearest."""
     return named(ACTIVATIONS, name, "activation")
+
+
+def slope_of(function: Callable[[Tensor], Tensor], h: Tensor) -> Tensor:
+    """phi'(h) of any pointwise function, by autograd; one that works in place does so on a copy."""
+    with torch.enable_grad():  # not torch.func.jvp, whose levels several threads share
+        leaf = h.detach().requires_grad_()
+        return torch.autograd.grad(function(leaf.clone()).sum(), leaf)[0]

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from dynatlas.elementwise import sigmoid, sigmoid_slope, tanh_slope
-from dynatlas.models.activations import activation_named
+from dynatlas.models.activations import activation_named, slope_of
 from dynatlas.models.gated_recurrence import GRURecurrence, LSTMRecurrence
 from dynatlas.models.products import rows_times
 from dynatlas.models.recurrence import Recurrence
@@ -99,15 +99,14 @@ class ElmanLayer:
         return _stepwise(self, w, x, state0)
 
     def _phi(self, argument: Tensor) -> Tensor:
-        phi = activation_named(self.activation).function if isinstance(self.activation, str) else self.activation
-        return phi(argument)
+        if isinstance(self.activation, str):
+            return activation_named(self.activation).function(argument)
+        return self.activation(argument.clone())  # which may work in place
 
     def _slope(self, argument: Tensor) -> Tensor:
         if isinstance(self.activation, str):
             return activation_named(self.activation).derivative(argument)
-        with torch.enable_grad():
-            leaf = argument.detach().requires_grad_()
-            return torch.autograd.grad(self.activation(leaf).sum(), leaf)[0]
+        return slope_of(self.activation, argument)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from typing import Literal, TypedDict, Unpack
 import torch
 from torch import Tensor
 
-from dynatlas.models.activations import activation_named
+from dynatlas.models.activations import activation_named, slope_of
 from dynatlas.models.initial import draw
 from dynatlas.models.noise import StepNoise
 from dynatlas.models.products import rows_times
@@ -236,9 +236,7 @@ def jacobian(
 def _derivative(activation: Nonlinearity, h: Tensor) -> Tensor:
     if isinstance(activation, str):
         return activation_named(activation).derivative(h)
-    with torch.enable_grad():  # not torch.func.jvp, whose levels several threads share
-        leaf = h.detach().requires_grad_()
-        return torch.autograd.grad(activation(leaf).sum(), leaf)[0]
+    return slope_of(activation, h)
 
 
 def _argument(params: Mapping[str, Tensor], x: Tensor, s: Tensor) -> Tensor:
