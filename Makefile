@@ -1,6 +1,6 @@
 # make atlas   environment, then everything at scale quick; says at the end what the ledger says and where to look
 # make test    environment, then the tests          make check   formatters, linters, types, floors
-# make quicktest   those that take seconds: for the loop of editing
+# make quicktest   those of them that take no time, as the last make test found: for the loop of editing
 # make bench   speed against what one would write   make clean   removes all that these made
 PYTHON ?= python3
 TORCH ?= torch==2.13.0
@@ -47,7 +47,7 @@ test: $(READY)
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 quicktest: $(READY)
-	$(BIN)/python -m pytest $(PYTEST_ARGS) -m "not slow"
+	$(BIN)/python -m pytest $(PYTEST_ARGS) --quick
 
 coverage: $(READY)
 	$(BIN)/python -m pytest $(PYTEST_ARGS) --cov --cov-report=term --cov-report=html

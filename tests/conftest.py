@@ -63,19 +63,29 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 # ---------------------------------------------------------------- order
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    text = f"leave out what is marked slow, and what took more than {schedule.QUICK} CPU seconds when it last ran here"
+    parser.addoption("--quick", action="store_true", help=text)
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """In a worker: units that wait for something shared come last, the dearest of the others first."""
-    if not hasattr(config, "workerinput"):
-        return
+    """With --quick, the quick ones alone. In a worker: what waits for something shared last, else the dearest first."""
     known = schedule.read_costs(config.rootpath)
-    cost = {
-        item.nodeid: known.get(item.nodeid, schedule.UNKNOWN[item.get_closest_marker("slow") is not None])
-        for item in items
-    }
-    late = [item.nodeid for item in items if _shared(item)]
-    place = {test: number for number, test in enumerate(schedule.in_order(list(cost), cost, late))}
-    items.sort(key=lambda item: place[item.nodeid])
+    cost = {item.nodeid: known.get(item.nodeid, schedule.UNKNOWN[_is_slow(item)]) for item in items}
+    if config.getoption("--quick"):
+        long = {item for item in items if _is_slow(item) or cost[item.nodeid] > schedule.QUICK}
+        config.hook.pytest_deselected(items=list(long))
+        items[:] = [item for item in items if item not in long]
+    if hasattr(config, "workerinput"):
+        late = [item.nodeid for item in items if _shared(item)]
+        tests = [item.nodeid for item in items]
+        place = {test: number for number, test in enumerate(schedule.in_order(tests, cost, late))}
+        items.sort(key=lambda item: place[item.nodeid])
+
+
+def _is_slow(item: pytest.Item) -> bool:
+    return item.get_closest_marker("slow") is not None
 
 
 def _shared(item: pytest.Item) -> set[str]:
