@@ -165,7 +165,7 @@ def test_gate(arms, claim, only) -> None:
     shut = only(decide(asked | {"gate": [gate | {"at_least": dict.fromkeys(SCALES, 0.6)}]}, table))
     assert (shut.verdict, shut.reason) == (
         "inconclusive",
-        "gate: mean trained of {'arm': 'new'} is 0.5, not at least 0.6",
+        "gate: mean trained of arm: new is 0.5, not at least 0.6",
     )
     low = {"metric": "trained", "at_most": 0.4}
     assert only(decide(asked | {"gate": [gate, low]}, table)).verdict == "inconclusive"

@@ -208,7 +208,8 @@ def closed_gate(claim: Claim, source: Source) -> str:
 
 def _unmet(gate: Gate, mean: float, scale: str) -> str:
     least, most = at_scale(gate.at_least, scale), at_scale(gate.at_most, scale)
-    where = f" of {gate.where}" if gate.where else ""
+    chosen = ", ".join(f"{name}: {value}" for name, value in gate.where.items())
+    where = f" of {chosen}" if chosen else ""
     if least is not None and mean < least:
         return f"gate: mean {gate.metric}{where} is {mean:.4g}, not at least {least:g}"
     if most is not None and mean > most:
