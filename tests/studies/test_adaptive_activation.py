@@ -15,6 +15,7 @@ import pytest
 import torch
 
 from dynatlas.datasets import mnist
+from dynatlas.datasets.published import File
 from dynatlas.jobs import Job, Run
 from dynatlas.models.gain_saturation_rnn import GainSaturationRNN
 from dynatlas.studies.adaptive_activation import dynamics, measure, train
@@ -363,11 +364,11 @@ def test_dynamics_are_those_of_the_start_and_of_what_was_trained():
 # ------------------------------------------------------------------ files of the paper's scale
 
 
-def write_idx(path: Path, array: np.ndarray) -> mnist.File:
+def write_idx(path: Path, array: np.ndarray) -> File:
     head = struct.pack(">BBBB", 0, 0, 0x08, array.ndim) + struct.pack(f">{array.ndim}I", *array.shape)
     raw = gzip.compress(head + array.astype("u1").tobytes(), mtime=0)
     path.write_bytes(raw)
-    return mnist.File(path.name, len(raw), hashlib.sha256(raw).hexdigest())
+    return File(path.name, len(raw), hashlib.sha256(raw).hexdigest())
 
 
 def test_permuted_images_are_read_from_files_of_mnists_form(tmp_path, monkeypatch):
