@@ -7,6 +7,7 @@ import os
 import platform
 import resource
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -37,10 +38,17 @@ def write_sidecar(node: Node) -> Iterator[None]:
         "peak_memory_mb": max(own.ru_maxrss, children.ru_maxrss) // 1024,
         "device": node.device,
         "machine": platform.platform(),
+        "cpu_capability": cpu_capability(),
         "slurm_job": os.environ.get("SLURM_JOB_ID"),
         "commit": current_commit(),
     }
     write_bytes(sidecar_path(node), json.dumps(costs, indent=1).encode() + b"\n")
+
+
+def cpu_capability() -> str | None:
+    """The vector instructions by which torch rounds here, such as AVX2; None of a step that has not loaded it."""
+    torch = sys.modules.get("torch")
+    return str(torch.backends.cpu.get_cpu_capability()) if torch else None
 
 
 def current_commit() -> str:
