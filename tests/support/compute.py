@@ -11,6 +11,7 @@ with the plan's key, is kept. Prints one line for each node that fails, and then
 from __future__ import annotations
 
 import argparse
+import importlib
 import os
 import sys
 import traceback
@@ -23,6 +24,8 @@ from dynatlas.atlas import Atlas
 from dynatlas.cli import set_threads
 from dynatlas.nodes import Node
 from dynatlas.plan import COMPUTING
+from dynatlas.steps.compute import load_function, run_node
+from dynatlas.steps.sidecar import write_sidecar
 
 
 def computing_nodes(atlas: Atlas, studies: Sequence[str]) -> list[Node]:
@@ -63,6 +66,14 @@ def compute(nodes: Sequence[Node], processes: int) -> list[Node]:
     return [node for node in nodes if node.outputs[0] in undone]
 
 
+def import_once(nodes: Sequence[Node]) -> None:
+    """Import what the forks would each import again: torch and the libraries of tables, and the studies' own code."""
+    for library in ("torch", "safetensors.torch", "pandas", "pyarrow.parquet"):
+        importlib.import_module(library)
+    for node in nodes:
+        load_function(node.call)
+
+
 def _forked(node: Node) -> int:
     """Begin a node in a fork; gives its process id."""
     process = os.fork()
@@ -74,9 +85,6 @@ def _forked(node: Node) -> int:
 def _work(node: Node) -> NoReturn:
     """The whole life of a fork: what `dynatlas STEP STUDY NODE > LOG` does."""
     import torch
-
-    from dynatlas.steps.compute import run_node
-    from dynatlas.steps.sidecar import write_sidecar
 
     log = log_path(node)
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -114,12 +122,12 @@ def main() -> int:
     if options.smallest:
         print(smallest(atlas))
         return 0
-    import torch  # noqa: F401 (once, before the forks)
-
     options.folder.mkdir(parents=True, exist_ok=True)
     os.chdir(options.folder)
     nodes = computing_nodes(atlas, [study for study in atlas.studies if study != options.leave])
-    failed = compute([node for node in nodes if not is_made(node, Path())], len(os.sched_getaffinity(0)))
+    nodes = [node for node in nodes if not is_made(node, Path())]
+    import_once(nodes)
+    failed = compute(nodes, len(os.sched_getaffinity(0)))
     for node in failed:
         print(f"{node.study}: {node.step} {node.name} failed: {options.folder / log_path(node)}", file=sys.stderr)
     return 1 if failed else 0
