@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from dynatlas.names import named
 
 _ABSENT = object()
+_TABLES = frozenset(vars(nn.Module()))
+"""Where torch keeps parts, parameters, buffers and hooks: what functional calls swap, and no state of a module."""
 
 
 class Pure(nn.Module):
@@ -26,7 +28,7 @@ class Pure(nn.Module):
         before = _kept_values(self.module)
         output = self.module(*given)
         after = _kept_values(self.module)
-        changed = [name for name, value in after.items() if value is not before.get(name, _ABSENT)]
+        changed = [name for name in {**before, **after} if _unlike(before.get(name, _ABSENT), after.get(name, _ABSENT))]
         if changed:
             raise ValueError(self.refusal(changed))
         return output
@@ -41,19 +43,33 @@ class Pure(nn.Module):
 
 
 def _kept_values(module: nn.Module) -> dict[str, Any]:
-    """Tensors and numbers that parts keep from call to call, by name."""
+    """What parts keep from call to call, by name; of lists, tuples and dicts what is in them now."""
     return {
-        f"{name}.{key}" if name else key: value
+        f"{name}.{key}" if name else key: _now(value)
         for name, part in module.named_modules()
         for key, value in (*part._buffers.items(), *vars(part).items())
-        if isinstance(value, Tensor | int | float)
+        if key not in _TABLES
     }
+
+
+def _now(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return [*value.keys(), *(_now(one) for one in value.values())]
+    return [_now(one) for one in value] if isinstance(value, list | tuple) else value
+
+
+def _unlike(before: Any, after: Any) -> bool:
+    if isinstance(before, list) and isinstance(after, list):
+        return len(before) != len(after) or any(map(_unlike, before, after))
+    return before is not after
 
 
 def check_batchable(module: nn.Module) -> None:
     """Raise ValueError for parts that cannot be run for all members at once, and say what can be done."""
     for name, part in module.named_modules():
         name = name or type(part).__name__
+        if isinstance(part, nn.modules.lazy.LazyModuleMixin):
+            raise ValueError(f"{name} ({type(part).__name__}) has no weights yet: run each module once first")
         if isinstance(part, nn.RNNBase | nn.LSTMCell):
             raise ValueError(
                 f"{name} ({type(part).__name__}): torch cannot run these for several members at once; "
@@ -112,7 +128,7 @@ def advice(error: RuntimeError, module: nn.Module) -> str | None:
         )
     if "data-dependent" in text:
         return f"forward branches on the value of a tensor, which differs by member: take torch.where ({text})"
-    if "atching rule not implemented" in text:
+    if "atching rule not implemented" in text or "not yet support" in text:
         return (
             f"torch cannot run {type(module).__name__} for several members at once ({text}): call .eval() where the "
             "part at fault learns nothing, or write it out in products and elementwise functions"
