@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from math import isinf
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, get_args
 
@@ -44,9 +45,11 @@ def _plain(tag: str, expression: str, first: Iterable[str]) -> None:
 _plain("bool", "true|True|TRUE|false|False|FALSE", "tTfF")
 _plain("null", "~|null|Null|NULL|", ["~", "n", "N", ""])
 _plain("merge", "<<", "<")
-_plain("int", r"[-+]?(?:0|[1-9](?:_?\d)*|0[xX][\da-fA-F]+|0[bB][01]+)", "-+0123456789")
+_plain("int", r"[-+]?(?:0|[1-9](?:_?\d)*|0x[\da-fA-F]+|0b[01]+)", "-+0123456789")
 _plain(
-    "float", r"[-+]?(?:\d+\.\d*(?:[eE][-+]?\d+)?|\d+[eE][-+]?\d+|\.\d+(?:[eE][-+]?\d+)?|\.inf)|\.nan", "-+0123456789."
+    "float",
+    r"[-+]?(?:\d+\.\d*(?:[eE][-+]?\d+)?|\d+[eE][-+]?\d+|\.\d+(?:[eE][-+]?\d+)?|\.(?:inf|Inf|INF))|\.(?:nan|NaN|NAN)",
+    "-+0123456789.",
 )
 
 _CLOCK = re.compile(r"[-+]?\d[\d_]*(?::[0-5]?\d)+(?:\.[\d_]*)?")
@@ -63,7 +66,7 @@ def _doubt(word: str) -> str:
     if _CLOCK.fullmatch(word):
         return f"write a number without colons, or {quoted}"
     try:
-        number = float(int(word, 0)) if re.match(r"[-+]?0[oO]", word) else float(word)
+        number = float(int(word, 0)) if re.match(r"[-+]?0[oOxXbB]", word) else float(word)
     except ValueError:
         return ""
     spelt = {"inf": ".inf", "-inf": "-.inf", "nan": ".nan"}.get(str(number), f"{number:.15g}")
@@ -82,6 +85,8 @@ def _problems(node: yaml.Node, path: str, seen: set[int]) -> Iterator[tuple[yaml
         doubt = _doubt(node.value) if node.tag.endswith(":str") and node.style in (None, "") else ""
         if doubt:
             yield node.start_mark, f"{path}: {node.value}: readers of yaml disagree about it; {doubt}"
+        if node.tag.endswith(":float") and node.value.strip("+-")[:1].isdigit() and isinf(float(node.value)):
+            yield node.start_mark, f"{path}: {node.value}: larger than any number; write .inf if that is meant"
     elif isinstance(node, yaml.SequenceNode):
         for item in node.value:
             yield from _problems(item, path, seen)

@@ -203,7 +203,7 @@ TABLES = {
     "seeds as fractions": (claim(), table().assign(seed=table()["seed"] / 100), r"seed 1\.01: allowed are whole"),
     "no seed": (claim(), table().assign(seed=table()["seed"].where(table().index > 0)), "seed nan: allowed are whole"),
     "half precision": (claim(), table().assign(size=np.float16(0.5)), "column size is of float16"),
-    "values as text": (claim(), table().assign(value="much"), "value: .* holds what is no number"),
+    "values as text": (claim(), table().assign(value="much"), "value: .* holds what is no real number"),
     "missing seed": (claim(), without(table(), **CELL), "no row for seed 103"),
     "missing condition": (
         claim(where={}, reduce={"task": "mean"}),

@@ -154,3 +154,33 @@ def test_a_compound_control_is_fixed_where_no_draw_could_let_it_pass(test, wins,
     row, first, second = decide(asked | ({"wins": wins} if wins else {}), table)
     assert (row.control_fixed, row.controls_by_chance) == (fixed, 0 if fixed else 1)
     assert (first.control_fixed, second.control_fixed) == (True, False)
+
+
+def as_objects(values: pd.Series) -> pd.Series:
+    return pd.Series([np.float32(one) for one in values], dtype=object)
+
+
+@pytest.mark.parametrize("kept", ["float32", "Float32", "float32[pyarrow]", as_objects])
+def test_rounding_is_that_of_the_type_however_pandas_wraps_it(kept: object) -> None:
+    frame = of_seeds(new=[0.3, 0.4, 0.5], old=[0.1, 0.2, 0.3])
+    values = frame["value"].astype("float32")
+    frame["value"] = kept(values) if callable(kept) else values.astype(str(kept))
+    rules = {"id": "C", "says": "s", "metric": "score", "compare": PAIR, "test": "greater", "margin": 0.0}
+    found = decide(rules, frame)[0]
+    assert (found.verdict, found.p) == ("inconclusive", 0.125)
+
+
+@pytest.mark.parametrize(
+    "wrong", [[1j, 2j, 1 + 0j, 0j], ["1", "2", "0", "1"], pd.array(["1", "2", "0", "1"], "string")]
+)
+def test_values_that_are_no_real_numbers_are_refused(wrong: object) -> None:
+    frame = of_seeds(new=[1.0, 2.0], old=[0.0, 1.0]).assign(value=wrong)
+    rules = {"id": "C", "says": "s", "metric": "score", "compare": PAIR, "test": "greater", "margin": 0.0}
+    with pytest.raises(ValueError, match=r"value: .* holds what is no real number"):
+        decide(rules, frame)
+
+
+def test_no_seeds_are_not_all_seeds() -> None:
+    rules = {"id": "C", "says": "s", "metric": "score", "compare": PAIR, "test": "greater", "margin": 0.0}
+    with pytest.raises(ValueError, match="seeds: none is given"):
+        decide(rules, of_seeds(new=[1.0, 2.0], old=[0.0, 1.0]), seeds=[])

@@ -71,3 +71,12 @@ def test_mistakes_are_named():
         relabel_uniform(Y, 0.5, classes=4, generators=streams(0))
     with pytest.raises(ValueError, match="no other class"):
         flip_labels(torch.zeros(3).long(), 0.5, classes=1, generators=streams(0))
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.uint16, torch.int8])
+def test_labels_of_any_whole_type(dtype):
+    y = torch.arange(300) % 100
+    for change in (flip_labels, relabel_uniform):
+        wanted = change(y, 0.5, classes=128, generators=[torch.Generator().manual_seed(0)])
+        found = change(y.to(dtype), 0.5, classes=128, generators=[torch.Generator().manual_seed(0)])
+        assert torch.equal(found, wanted)

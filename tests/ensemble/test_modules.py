@@ -242,6 +242,7 @@ class Changing(nn.Module):
     def __init__(self, change):
         super().__init__()
         self.weight, self.change, self.last = nn.Parameter(torch.ones(3)), change, None
+        self.last_ones, self.last_ones_by_name = [], {}
         self.register_buffer("seen", torch.zeros(3))
 
     def forward(self, x):
@@ -255,6 +256,11 @@ CHANGES = {
     "set": lambda module, x: setattr(module, "seen", module.seen + x.mean(0)),
     "attribute": lambda module, x: setattr(module, "last", x.mean(0)),
     "number": lambda module, x: setattr(module, "last", 1 + (module.last or 0)),
+    "word": lambda module, x: setattr(module, "last", "b" if module.last == "a" else "a"),
+    "tuple": lambda module, x: setattr(module, "last", (x.mean(0), x)),
+    "list": lambda module, x: module.last_ones.append(x.mean(0)),
+    "dict": lambda module, x: module.last_ones_by_name.update(x=x.mean(0)),
+    "weights": lambda module, x: module.weight.detach().mul_(2),
 }
 
 
@@ -262,7 +268,7 @@ CHANGES = {
 def test_what_a_forward_pass_would_leave_behind_is_refused_each_time(change):
     ensemble = ModuleEnsemble([Changing(CHANGES[change])] * 2)
     for _ in range(2):
-        with pytest.raises(ValueError, match=r"forward pass changes (seen|last): .* an output"):
+        with pytest.raises(ValueError, match=r"forward pass changes (seen|last\w*|weight): .* an output"):
             ensemble(ensemble.parameters, torch.ones(4, 3))
 
 
@@ -393,3 +399,55 @@ def test_a_mask_of_a_part_that_does_not_run_is_an_error():
     ensemble = ModuleEnsemble([Idle()])
     with pytest.raises(ValueError, match="idle did not run"):
         ensemble(ensemble.parameters, torch.ones(3, 2), masks={"idle": torch.ones(1, 2)})
+
+
+class Leak(float):
+    pass
+
+
+class Word(str):
+    pass
+
+
+class Slotted:
+    __slots__ = ("__dict__", "leak")
+
+    def __init__(self, leak):
+        self.leak, self.name = leak, "leak"
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [(Leak(0.1), Leak(0.9)), (Word("a"), Word("b")), (Slotted(0.1), Slotted(0.9)), ({1}, {2})],
+)
+def test_values_of_ones_own_classes_are_compared_by_value(one, other):
+    def made(leak):
+        module = nn.Linear(2, 2)
+        module.leak = leak
+        return module
+
+    with pytest.raises(ValueError, match=r"modules 0 and 1 differ in leak"):
+        ModuleEnsemble([made(one), made(other)])
+    ModuleEnsemble([made(one), made(copy.copy(one))])
+
+
+def test_a_closure_of_which_a_name_has_no_value_yet():
+    def made():
+        def inner(x):
+            return later(x)
+
+        module = nn.Linear(2, 2)
+        module.inner = inner
+        if module.bias is None:
+            later = torch.relu
+        return module
+
+    assert len(ModuleEnsemble([made(), made()]).parameters["weight"]) == 2
+
+
+def test_lazy_parts_and_operations_that_vmap_has_not_say_what_to_do():
+    with pytest.raises(ValueError, match=r"LazyLinear\) has no weights yet: run each module once first"):
+        ModuleEnsemble([nn.Sequential(nn.LazyLinear(2))])
+    ensemble = ModuleEnsemble([nn.Sequential(nn.Linear(2, 2), nn.RReLU())])
+    with pytest.raises(ValueError, match=r"for several members at once .*rrelu.*call \.eval\(\)"):
+        ensemble(ensemble.parameters, torch.ones(3, 2))

@@ -45,10 +45,17 @@ def test_numbers_and_words_are_read_as_people_write_them(tmp_path):
     words = {"1e-3": 1e-3, "1E5": 1e5, "-2.5e+2": -250.0, "1_0": 10, ".5": 0.5, "1.": 1.0, "3": 3, "-.inf": -math.inf}
     words |= {"+7": 7, "0": 0, "-0.0": 0.0, "0x1F": 31, "0b11": 3, "true": True, "FALSE": False, "~": None, "": None}
     words |= {one: one for one in ("0x", "1e-3x", "10-NN", "n", "none", "not", "2026-11-27", "2006.14123v2", "x")}
+    words |= {"-.Inf": -math.inf, ".INF": math.inf, "+.inf": math.inf}
     words |= {'"no"': "no", "'010'": "010", '"None"': "None", "yes please": "yes please"}
     for word, value in words.items():
         assert read_yaml(written(tmp_path, f"a: {word}\n")) == {"a": value}, word
         assert type(read_yaml(written(tmp_path, f"a: {word}\n"))["a"]) is type(value), word
+
+
+@pytest.mark.parametrize("word", ["1e400", "-1.5E+999"])
+def test_a_number_that_none_can_hold_is_no_infinity(tmp_path, word):
+    with pytest.raises(ConfigError, match=r"line 1: a: .*larger than any number; write .inf"):
+        read_yaml(written(tmp_path, f"a: {word}\n"))
 
 
 @pytest.mark.parametrize(
@@ -64,7 +71,14 @@ def test_numbers_and_words_are_read_as_people_write_them(tmp_path):
             ("0o10", "write 8,"),
         ),
         *((word, "write a number without colons") for word in ("1:30", "12:30:15", "1:30.5", "-1:00")),
-        *(("inf", "write .inf"), ("-Infinity", "write -.inf"), ("NaN", "write .nan"), ("1_000.5", "write 1000.5")),
+        *(
+            ("inf", "write .inf"),
+            ("-Infinity", "write -.inf"),
+            ("NaN", "write .nan"),
+            ("0X1f", "write 31,"),
+            ("0B11", "write 3,"),
+            ("1_000.5", "write 1000.5"),
+        ),
     ],
 )
 def test_a_word_that_readers_of_yaml_disagree_about_is_refused(tmp_path, word, way_out):

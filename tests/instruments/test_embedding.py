@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from dynatlas.instruments.embedding import principal_components, t_sne
+from dynatlas.instruments.neighbours import nearest_neighbours
 
 
 def cloud(*leading, seed=0):
@@ -111,3 +112,21 @@ def test_components_do_not_ask_for_the_unit(size):
     plain, found = principal_components(cloud(), 3), principal_components(size * cloud(), 3)
     torch.testing.assert_close(found.explained, plain.explained, rtol=1e-10, atol=0)
     torch.testing.assert_close(found.axes, plain.axes, rtol=0, atol=1e-9)
+
+
+def test_t_sne_keeps_neighbours_far_from_the_origin():
+    """Squares of 1e8 leave no digit of distances of 1."""
+    near = torch.randn(60, 20, generator=torch.Generator().manual_seed(0), dtype=torch.float64).mul(256).round() / 256
+    found = [t_sne(near + offset, perplexity=5) for offset in (2.0**20, 2.0**27)]
+    assert torch.equal(*found)
+    own = nearest_neighbours(near, 5).indices
+    kept = nearest_neighbours(found[0], 5).indices
+    assert float((own[:, :, None] == kept[:, None, :]).any(-1).double().mean()) > 0.4
+
+
+def test_a_cloud_that_coincides_up_to_the_rounding_of_single_precision_has_no_components():
+    cloud = torch.full((5, 2), 0.1)
+    cloud[2] = torch.tensor(0.3) - 0.2
+    assert len(cloud.unique()) == 2
+    with pytest.raises(ValueError, match="coincide"):
+        principal_components(cloud)

@@ -338,3 +338,14 @@ def test_missing_information_is_asked_for():
         lyapunov_spectrum(lambda p, x, s: s, None, normal(40, 2, 2))
     with pytest.raises(ValueError, match="jacobians must be"):
         lyapunov_from_jacobians(normal(4, 3))
+
+
+@pytest.mark.parametrize("size", [1e-310, 1e-320, 1.7e308])
+@pytest.mark.parametrize("qr_every", [1, 5, "auto"])
+def test_jacobians_at_the_ends_of_the_numbers(size, qr_every):
+    """Dividing by a subnormal pivot overflows, as do products of the largest numbers."""
+    turned = torch.linalg.qr(torch.randn(3, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64)).Q
+    jacobians = (turned * size * 0.5).expand(20, 3, 3)
+    found = lyapunov_from_jacobians(jacobians, qr_every=qr_every).exponents
+    wanted = math.log(size) - math.log(2)
+    torch.testing.assert_close(found, torch.full_like(found, wanted), rtol=0, atol=1e-3 if size < 1e-315 else 1e-9)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
+from dynatlas.instruments.dimension import local_participation_ratio, mle_dimension, scale_curve
+from dynatlas.instruments.information import mixed_ksg
 from dynatlas.instruments.neighbours import knn_distances, nearest_neighbours
+from dynatlas.instruments.probes import knn_accuracy
 
 
 def normal(*shape, seed=0):
@@ -122,3 +126,21 @@ def test_errors_name_what_is_wrong():
     points[4, 1] = torch.nan
     with pytest.raises(ValueError, match="1 rows, the first in row 4"):
         knn_distances(points, 2)
+
+
+def test_counts_of_any_kind_of_integer():
+    points = torch.randn(30, 3, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(nearest_neighbours(points, np.int64(4)).indices, nearest_neighbours(points, 4).indices)
+    distances = nearest_neighbours(points, 8).distances
+    assert torch.equal(scale_curve(distances, np.int64(4)).dimension, scale_curve(distances, 4).dimension)
+    assert torch.equal(local_participation_ratio(points, np.int16(5)), local_participation_ratio(points, 5))
+    labels = torch.arange(30) % 3
+    for measure in (
+        lambda: nearest_neighbours(points, 3.0),
+        lambda: mle_dimension(distances, 3.0),
+        lambda: local_participation_ratio(points, 3.0),
+        lambda: mixed_ksg(points, points, k=3.0),
+        lambda: knn_accuracy(points, labels, points, labels, k=3.0),
+    ):
+        with pytest.raises(ValueError, match=r"k = 3\.0: wanted is a whole number"):
+            measure()

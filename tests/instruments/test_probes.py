@@ -202,3 +202,13 @@ def test_mistakes_are_named():
     for probe in (linear_probe, knn_accuracy):
         with pytest.raises(ValueError, match=r"NaN or infinity"):
             probe(broken, y, x, y)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+def test_a_latent_that_is_constant_up_to_the_rounding_of_its_type_has_no_r2(dtype):
+    x = torch.randn(20, 3, generator=torch.Generator().manual_seed(0))
+    z = torch.tensor([[0.1], [0.3], [0.1]], dtype=dtype) - torch.tensor([[0.0], [0.2], [0.0]], dtype=dtype)
+    assert len(z.unique()) == 2
+    with pytest.raises(ValueError, match="constant over the test examples"):
+        decodability(x, x[:, :1], x[:3], z)
+    decodability(x, x[:, :1], x[:3], z + torch.tensor([[0.0], [0.1], [0.0]], dtype=dtype))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+from typing import NamedTuple
+
 import pytest
 import torch
 from torch import nn
@@ -214,3 +217,36 @@ def test_images_have_a_way_to_a_dimension():
     found = dimension_profile({name: tensor.flatten(1) for name, tensor in layers.items()})
     values = found.pivot_table(index="estimator", columns="layer", values="value")
     assert (values["0"] == values["1"]).all()
+
+
+class Writing(nn.Module):
+    """Writes over what it is given in a dictionary, past torch's version counters, and into lists."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer, self.seen, self.named = nn.Linear(3, 3), [], {}
+        self.register_buffer("count", torch.zeros(1))
+
+    def forward(self, given):
+        x = given["x"] if isinstance(given, dict) else given.x
+        self.count.data.add_(1)
+        self.layer.weight.data.mul_(2)
+        self.seen.append(x)
+        self.named["x"] = x
+        return self.layer(x.relu_())
+
+
+class Given(NamedTuple):
+    x: torch.Tensor
+
+
+@pytest.mark.parametrize("wrapped", [lambda one: {"x": one}, Given, lambda one: OrderedDict(x=one)])
+def test_module_and_inputs_are_as_they_were_whatever_forward_does(wrapped):
+    module, states = Writing(), torch.randn(5, 3)
+    weight, before = module.layer.weight.detach().clone(), states.clone()
+    twice = [record(module, wrapped(states))["layer"] for _ in range(2)]
+    assert torch.equal(*twice)
+    assert torch.equal(states, before)
+    assert torch.equal(module.layer.weight, weight)
+    assert float(module.count) == 0
+    assert (module.seen, module.named) == ([], {})

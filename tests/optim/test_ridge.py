@@ -77,3 +77,14 @@ def test_mistakes_are_named():
         ridge_readout(x, y, penalty=0.0)
     with pytest.raises(ValueError, match="negative"):
         ridge_readout(x, y, penalty=0.1, weights=-weights)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_is_summed_in_single(dtype):
+    x = (300 * torch.randn(50, 3, generator=torch.Generator().manual_seed(0))).to(dtype)
+    y = x[:, :1]
+    found = ridge_readout(x, y, penalty=0.1)
+    assert found[0].dtype == dtype
+    wanted = ridge_readout(x.double(), y.double(), penalty=0.1)
+    for own, other in zip(found, wanted, strict=True):
+        torch.testing.assert_close(own.double(), other, rtol=0, atol=0.01)

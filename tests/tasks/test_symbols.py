@@ -9,7 +9,7 @@ import torch
 
 from dynatlas.tasks import copy_memory as copying
 from dynatlas.tasks import lag_text as lagging
-from dynatlas.tasks.symbols import accuracy, cross_entropy
+from dynatlas.tasks.symbols import accuracy, cross_entropy, one_hot
 
 
 def streams(*seeds):
@@ -129,3 +129,8 @@ def test_mistakes_are_named():
         lagging.windows(text, torch.zeros(1, 2).long(), steps=5)
     with pytest.raises(ValueError, match=r"starts must lie in 0\.\.24"):
         lagging.windows(text, torch.tensor([[25]]), steps=25)
+
+
+def test_symbols_of_any_whole_type():
+    small = torch.tensor([0, 2, 1], dtype=torch.uint8)
+    assert torch.equal(one_hot(small, 3, torch.float32), torch.eye(3)[[0, 2, 1]])

@@ -116,6 +116,8 @@ def decide(
         return rows.not_run()
     try:
         wanted = None if seeds is None else whole_seeds(seeds, "seeds")
+        if wanted == []:
+            raise ClaimError("seeds: none is given; leave `seeds` out for all those of the table")
         source = Source(prepare(tables), scale, wanted)
         own = evaluate(claim, claim.rules, source)
         controls = _controls(claim, source, study, base_seed)

@@ -82,13 +82,19 @@ def whole_seeds(seeds: Iterable[Any], where: str) -> list[int]:
 
 def _numbers(values: pd.Series, where: str) -> pd.Series:
     """Values in a floating type: their own if they have one, so that its rounding is known."""
-    kind = values.dtype
+    kind: Any = values.dtype
     if isinstance(kind, np.dtype) and np.issubdtype(kind, np.floating):
         return values
+    # what pandas wraps (nullable, of pyarrow, objects) was computed in a type of numpy's all the same
+    own = getattr(kind, "numpy_dtype", kind)
     try:
-        return values.astype(np.float64)
+        if not isinstance(own, np.dtype) or own == np.object_:
+            own = np.asarray(values.tolist()).dtype
+        if own.kind in "cSU":
+            raise TypeError
+        return values.astype(own if own.kind == "f" else np.float64)
     except (TypeError, ValueError):
-        raise ClaimError(f"{where}: value: {kind} holds what is no number") from None
+        raise ClaimError(f"{where}: value: {kind} holds what is no real number") from None
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ def relabel_uniform(y: Tensor, fraction: float, *, classes: int, generators: Seq
     at fraction 1 the labels hold no information. Compare with y to see which changed.
     Raises ValueError for a fraction outside 0 ... 1 and labels outside 0 ... classes - 1.
     """
+    y = y.long()
     return _changed(y, fraction, lambda generator: _integers(classes, y, generator), classes, generators)
 
 
@@ -27,6 +28,8 @@ def flip_labels(y: Tensor, fraction: float, *, classes: int, generators: Sequenc
 
     At fraction 1 no label is right, which is information too: see `relabel_uniform`. Raises ValueError as it does.
     """
+
+    y = y.long()
 
     def other(generator: Generator) -> Tensor:
         return (y + 1 + _integers(classes - 1, y, generator)) % classes

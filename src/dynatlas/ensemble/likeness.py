@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import types
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrize import type_before_parametrizations
 
 _BASE = frozenset(vars(nn.Module())) - {"training", "_non_persistent_buffers_set"}
+_OF_VALUES = tuple(kind.__eq__ for kind in (int, float, complex, str, bytes, bytearray, set, frozenset))
+"""How plain values are compared: what inherits it is one, whatever attributes it has besides."""
 Seen = set[tuple[int, int]]
 
 
@@ -88,26 +90,47 @@ def _same(a: Any, b: Any, seen: Seen) -> bool:
         return (a.shape, a.dtype, a.device) == (b.shape, b.dtype, b.device) and _equal(a.detach(), b.detach())
     if isinstance(a, np.ndarray):
         return (a.shape, a.dtype) == (b.shape, b.dtype) and bool(np.all((a == b) | ((a != a) & (b != b))))
-    if isinstance(a, Mapping):
-        return a.keys() == b.keys() and all(_same(value, b[key], seen) for key, value in a.items())
-    if isinstance(a, list | tuple):
-        return len(a) == len(b) and all(_same(*pair, seen) for pair in zip(a, b, strict=True))
+    if type(a).__eq__ in _OF_VALUES and not (bool(a == b) or bool(a != a and b != b)):  # NaN is the same as NaN
+        return False
+    if isinstance(a, Mapping) and not (
+        a.keys() == b.keys() and all(_same(own, b[key], seen) for key, own in a.items())
+    ):
+        return False
+    if isinstance(a, list | tuple) and not (len(a) == len(b) and all(map(_same, a, b, [seen] * len(a)))):
+        return False
     inside = _inside(a)
     if inside is not None:
         return _same(inside, _inside(b), seen)
-    return bool(a == b) or bool(a != a and b != b)  # NaN is the same as NaN
+    return isinstance(a, Mapping | list | tuple) or bool(a == b) or bool(a != a and b != b)
 
 
 def _inside(value: Any) -> Any:
     """What makes a function or an object what it is; None for plain values."""
     if isinstance(value, types.FunctionType):
-        cells = [cell.cell_contents for cell in value.__closure__ or ()]
+        cells = [_held(cell) for cell in value.__closure__ or ()]
         return [value.__code__, value.__defaults__, value.__kwdefaults__, cells]
     if isinstance(value, types.MethodType):
         return [value.__func__, value.__self__]
     if isinstance(value, functools.partial):
         return [value.func, value.args, value.keywords]
-    return None if isinstance(value, type | types.ModuleType) else getattr(value, "__dict__", None)
+    if isinstance(value, type | types.ModuleType) or not hasattr(value, "__dict__"):
+        return None
+    slots = (name for kind in type(value).__mro__ for name in _listed(vars(kind).get("__slots__", ())))
+    return {
+        name: getattr(value, name) for name in slots if name not in ("__dict__", "__weakref__") and hasattr(value, name)
+    } | vars(value)
+
+
+def _listed(slots: str | Iterable[str]) -> Iterable[str]:
+    return (slots,) if isinstance(slots, str) else slots
+
+
+def _held(cell: types.CellType) -> Any:
+    """What a closure holds; nothing where a name has no value yet."""
+    try:
+        return cell.cell_contents
+    except ValueError:
+        return None
 
 
 def _equal(a: Tensor, b: Tensor) -> bool:

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from dynatlas.names import named
 
 _ABSENT = object()
-_BASE = frozenset(vars(nn.Module()))
+_TABLES = frozenset(vars(nn.Module()))
+"""Where torch keeps parts, parameters, buffers and hooks: what functional calls swap, and no state of a module."""
 
 
 class Pure(nn.Module):
@@ -27,19 +28,20 @@ class Pure(nn.Module):
         """What the module gives."""
         before = self._kept()
         output = self.module(*given)
-        changed = [name for name, value in self._kept().items() if value is not before.get(name, _ABSENT)]
+        after = self._kept()
+        changed = [name for name in {**before, **after} if _unlike(before.get(name, _ABSENT), after.get(name, _ABSENT))]
         if changed:
             raise ValueError(self.refusal(changed))
         return output
 
     def _kept(self) -> dict[str, Any]:
-        """Tensors and numbers that parts keep from call to call, by name."""
+        """What parts keep from call to call, by name; of lists, tuples and dicts what is in them now."""
         return {
-            before + key: value
+            before + key: _now(value)
             for before, part in self._parts
             for own in (part._buffers, vars(part))
             for key, value in own.items()
-            if key not in _BASE and isinstance(value, (Tensor, int, float))  # a union takes longer
+            if key not in _TABLES
         }
 
     @staticmethod
@@ -51,10 +53,24 @@ class Pure(nn.Module):
         )
 
 
+def _now(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return [*value.keys(), *(_now(one) for one in value.values())]
+    return [_now(one) for one in value] if isinstance(value, list | tuple) else value
+
+
+def _unlike(before: Any, after: Any) -> bool:
+    if isinstance(before, list) and isinstance(after, list):
+        return len(before) != len(after) or any(map(_unlike, before, after))
+    return before is not after
+
+
 def check_batchable(module: nn.Module) -> None:
     """Raise ValueError for parts that cannot be run for all members at once, and say what can be done."""
     for name, part in module.named_modules():
         name = name or type(part).__name__
+        if isinstance(part, nn.modules.lazy.LazyModuleMixin):
+            raise ValueError(f"{name} ({type(part).__name__}) has no weights yet: run each module once first")
         if isinstance(part, nn.RNNBase | nn.LSTMCell):
             raise ValueError(
                 f"{name} ({type(part).__name__}): torch cannot run these for several members at once; "
@@ -113,7 +129,7 @@ def advice(error: RuntimeError, module: nn.Module) -> str | None:
         )
     if "data-dependent" in text:
         return f"forward branches on the value of a tensor, which differs by member: take torch.where ({text})"
-    if "atching rule not implemented" in text:
+    if "atching rule not implemented" in text or "not yet support" in text:
         return (
             f"torch cannot run {type(module).__name__} for several members at once ({text}): call .eval() where the "
             "part at fault learns nothing, or write it out in products and elementwise functions"

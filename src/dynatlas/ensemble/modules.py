@@ -58,6 +58,7 @@ class ModuleEnsemble:
         masks = dict(masks or {})
         self._check_given(parameters, inputs if not shared else (), masks)
         ran: set[str] = set()
+        versions = {name: tensor._version for name, tensor in parameters.items()}
 
         def run(own: Params, buffers: Params, kept: Params, *given: Any) -> Any:
             state = {f"module.{name}": tensor for name, tensor in (own | buffers).items()}
@@ -72,7 +73,7 @@ class ModuleEnsemble:
         except RuntimeError as error:
             known = advice(error, self._pure.module)
             raise (ValueError(known) if known else error) from error
-        self._check_after(masks, ran)
+        self._check_after(masks, ran, [name for name, one in parameters.items() if one._version != versions[name]])
         return outputs
 
     def member(self, parameters: Params, index: int) -> dict[str, Any]:
@@ -103,8 +104,8 @@ class ModuleEnsemble:
         """How many members the parameters are of; the buffers', where there are any."""
         return self._members if self.buffers or not parameters else len(next(iter(parameters.values())))
 
-    def _check_after(self, masks: Params, ran: set[str]) -> None:
-        changed = [name for name, tensor in self.buffers.items() if tensor._version != self._versions[name]]
+    def _check_after(self, masks: Params, ran: set[str], changed: list[str]) -> None:
+        changed = changed + [name for name, own in self.buffers.items() if own._version != self._versions[name]]
         if changed:
             raise ValueError(Pure.refusal(changed))
         idle = [name for name in masks if name not in ran]

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dynatlas.instruments.given import widened
+from dynatlas.instruments.given import whole, widened
 from dynatlas.instruments.neighbours import SPARE
 from dynatlas.instruments.scale import power_of_two
 
@@ -31,6 +31,7 @@ def cross_neighbours(points: Tensor, queries: Tensor, k: int, *, budget: int = B
         raise ValueError(f"points {tuple(points.shape)} or queries {tuple(queries.shape)} hold nothing")
     if queries.shape[:-2] != points.shape[:-2] or queries.shape[-1] != p:
         raise ValueError(f"points {tuple(points.shape)} and queries {tuple(queries.shape)} do not fit")
+    k = whole(k, "k")
     if not 1 <= k <= n:
         raise ValueError(f"k = {k}: wanted is 1 to {n}, the number of points")
     if not (all_finite(points) and all_finite(queries)):

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from dynatlas.instruments.given import finite, real
+from dynatlas.instruments.given import finite, real, whole
 from dynatlas.instruments.neighbours import Neighbours, checked_clouds, nearest_neighbours
 from dynatlas.instruments.scale import power_of_two, scaled
 from dynatlas.names import named
@@ -71,6 +71,7 @@ def mle_dimension(distances: Tensor, k: int = 20, *, combine: str = "harmonic") 
     1 / mean(1 / d) (MacKay and Ghahramani 2005), the likelihood of all of them; "mean" by their mean, which does not
     exist where a point has k neighbours at one distance.
     """
+    k = whole(k, "k")
     if k < 2:
         raise ValueError(f"k = {k}: at least 2 neighbours are needed")
     distances = _checked_distances(distances, k)
@@ -92,6 +93,7 @@ def local_participation_ratio(points: Tensor, k: int = 50, *, neighbours: Neighb
 
     `neighbours` (at least k - 1 of each point of the same clouds) saves the search. Copies of a point are left out.
     """
+    k = whole(k, "k")
     if k < 3:
         raise ValueError(f"k = {k}: a neighbourhood needs at least 3 points")
     points = checked_clouds(points)
@@ -126,7 +128,7 @@ def scale_curve(distances: Tensor, largest: int = 64) -> ScaleCurve:
     The generalised ratio estimator (Denti et al. 2022, Scientific Reports 12, 20005): for mu = r_2n / r_n the density
     is d (mu^d - 1)^(n-1) / (B(n, n) mu^((2n-1) d + 1)); n = 1 is n_points / sum(log mu).
     """
-    orders = [1 << i for i in range(largest.bit_length())]
+    orders = [1 << i for i in range(whole(largest, "largest", least=1).bit_length())]
     distances = _checked_distances(distances, 2 * orders[-1])
     curve = [_ratio_dimension(distances, n) for n in orders]
     distinct = distances[..., 0] > 0

@@ -13,6 +13,9 @@ from dynatlas.instruments.scale import power_of_two, scaled, varies
 SINGLE = 1e6
 """Beyond this size, or below its inverse, t-SNE's distances (squared, in float32) would over- or underflow."""
 
+FAR = 2**10
+"""Beyond this distance from the origin, in spreads of the cloud, t-SNE's distances would cancel: the cloud is moved."""
+
 
 @dataclass(frozen=True)
 class Embedding:
@@ -76,8 +79,8 @@ def t_sne(points: Tensor, *, perplexity: float = 30.0, seed: int = 0) -> Tensor:
 
 def _spread_clouds(points: Tensor) -> Tensor:
     """`checked_clouds` of which each has a spread; ValueError otherwise. Nothing else may reach a library."""
-    points = checked_clouds(points)
-    if not bool(varies(points, dim=-2).any(dim=-1).all()):
+    kind, points = getattr(points, "dtype", torch.float64), checked_clouds(points)
+    if not bool(varies(points, dim=-2, computed_in=kind).any(dim=-1).all()):
         raise ValueError("all points of a cloud coincide: it has no principal components")
     return points
 
@@ -86,4 +89,6 @@ def _for_single(cloud: Tensor) -> Tensor:
     """A cloud (point, coordinate) whose squared distances float32 can hold; the same where it can already."""
     away = cloud - cloud.mean(dim=-2, keepdim=True)
     size = power_of_two(away, dim=(-2, -1))
-    return cloud if 1 / SINGLE < size < SINGLE else away / size
+    if not 1 / SINGLE < size < SINGLE:
+        return away / size
+    return away if power_of_two(cloud, dim=(-2, -1)) > FAR * size else cloud

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from dynatlas.instruments.given import whole
 from dynatlas.instruments.neighbours import checked_clouds
 
 BUDGET = 2**22
@@ -29,7 +30,7 @@ def mixed_ksg(x: Tensor, y: Tensor, *, k: int = 5) -> Tensor:
     x, y = checked_clouds(x), checked_clouds(y)
     if x.shape[:-1] != y.shape[:-1]:
         raise ValueError(f"x {tuple(x.shape)} and y {tuple(y.shape)} must have the same samples")
-    n = x.shape[-2]
+    n, k = x.shape[-2], whole(k, "k")
     if not 1 <= k < n:
         raise ValueError(f"k = {k}: wanted is 1 to {n - 1} for {n} samples")
     pairs = zip(x.reshape(-1, n, x.shape[-1]), y.reshape(-1, n, y.shape[-1]), strict=True)

@@ -16,6 +16,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from dynatlas.instruments.scale import power_of_two
+
 SPREAD_LIMIT = 1e6
 """Largest ratio of a block's factors: the condition number is up to 80 times as large, the error of exponents 1e-10."""
 LONGEST_BLOCK = 32
@@ -119,12 +121,22 @@ def eliminate(moved: Tensor) -> tuple[Tensor, Tensor, Tensor, bool]:
     spread = largest / smallest
     if bool((spread <= _SUSPICIOUS).all()):
         return basis, factors, spread, True
+    size = _beyond_products(moved)
+    if bool((size != 1).any()):
+        basis, factors, spread, exact = eliminate(moved / size)
+        return basis, factors * size[..., 0], spread, exact
     square = packed[..., : moved.shape[-2]]
     rounding = (square * square.mT).abs().triu(1).sum(-2) + factors
     lost = factors <= moved.shape[-1] * torch.finfo(factors.dtype).eps * rounding
     exact = bool((factors[lost] == 0).all())
     factors = torch.where(lost, 0.0, factors)
     return basis, factors, largest / torch.where(lost, torch.inf, factors).amin(-1), exact
+
+
+def _beyond_products(moved: Tensor) -> Tensor:
+    """The `power_of_two` (row, 1, 1) of what is so small or large that elimination would under- or overflow, else 1."""
+    size, kind = power_of_two(moved, dim=(-2, -1)), torch.finfo(moved.dtype)
+    return torch.where((size < kind.tiny / kind.eps) | (size > kind.max * kind.eps), size, 1.0)
 
 
 def _log_diagonal(basis: Tensor) -> Tensor:

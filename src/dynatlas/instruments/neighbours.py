@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dynatlas.instruments.given import real
+from dynatlas.instruments.given import real, whole
 from dynatlas.instruments.scale import scaled
 
 SPARE = 8
@@ -44,6 +44,7 @@ def nearest_neighbours(points: Tensor, k: int, *, budget: int = BUDGET) -> Neigh
     n, p = points.shape[-2:]
     if n == 1:
         raise ValueError("a cloud of one point has no neighbours")
+    k = whole(k, "k")
     if not 1 <= k < n:
         raise ValueError(f"k = {k}: clouds of {n} points have 1 to {n - 1} neighbours each")
     clouds, size = scaled(points.reshape(-1, n, p), dim=(-2, -1))

@@ -45,10 +45,10 @@ def decodability(x: Tensor, z: Tensor, x_test: Tensor, z_test: Tensor, *, alpha:
 
     z (example, latent) or (..., example, latent). R^2 = 1 - squared error / squared deviation from the mean of the test
     examples; it can be negative. Raises ValueError as `fit_ridge` does, and for a latent variable that is constant in
-    the test examples, up to rounding.
+    the test examples, up to the rounding of its type.
     """
     z, target = (checked_clouds(part, "latent variables") for part in (z, z_test))
-    if not bool(varies(target, dim=-2).all()):
+    if not bool(varies(target, dim=-2, computed_in=z_test.dtype).all()):
         raise ValueError("a latent variable is constant over the test examples: it has no R^2")
     size = power_of_two(target, dim=-2)
     z, target = z / size, target / size

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -64,14 +65,22 @@ def _copied(given: Any) -> Any:
     """Inputs that an in-place layer may write over."""
     if isinstance(given, Tensor):
         return given.clone()
+    if isinstance(given, dict):
+        copied = copy.copy(given)  # of its own class, with what else it carries
+        copied.update({key: _copied(one) for key, one in given.items()})
+        return copied
+    if isinstance(given, tuple) and hasattr(given, "_fields"):
+        return type(given)(*map(_copied, given))
     return type(given)(_copied(one) for one in given) if type(given) in (tuple, list) else given
 
 
 @contextmanager
 def _undone(module: nn.Module) -> Iterator[None]:
-    """Buffers, their values and all attributes are afterwards what they were."""
+    """Parameters, buffers, their values and all attributes (lists and dicts among them) are what they were."""
     before = [(part, dict(vars(part)), dict(part._buffers)) for part in module.modules()]
-    values = [(buffer, buffer.clone(), buffer._version) for buffer in module.buffers()]
+    held = [one for _, attributes, _ in before for one in attributes.values() if type(one) in (list, dict)]
+    holds = [(one, copy.copy(one)) for one in held]
+    values = [(tensor, tensor.detach().clone()) for tensor in (*module.parameters(), *module.buffers())]
     try:
         yield
     finally:
@@ -79,9 +88,12 @@ def _undone(module: nn.Module) -> Iterator[None]:
             for own, kept in ((vars(part), attributes), (part._buffers, buffers)):
                 own.clear()
                 own.update(kept)
-        for buffer, kept_values, version in values:
-            if buffer._version != version:
-                buffer.copy_(kept_values)
+        for one, kept in holds:
+            one.clear()
+            (one.update if isinstance(one, dict) else one.extend)(kept)
+        for tensor, kept_values in values:
+            if not torch.equal(tensor, kept_values):  # versions do not tell of what `.data` does; NaN is put back too
+                tensor.detach().copy_(kept_values)
 
 
 @contextmanager

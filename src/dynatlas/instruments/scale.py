@@ -32,7 +32,11 @@ def norm(values: Tensor, dim: int = -1) -> Tensor:
     return values.norm(dim=dim) * power.squeeze(dim)
 
 
-def varies(values: Tensor, dim: int) -> Tensor:
-    """Whether values differ along `dim` by more than rounding; bool, without that axis."""
+def varies(values: Tensor, dim: int, *, computed_in: torch.dtype = torch.float64) -> Tensor:
+    """Whether values differ along `dim` by more than the rounding of their type; bool, without that axis.
+
+    Values that were computed in another type than they have now say so.
+    """
     low, high = values.aminmax(dim=dim)
-    return high - low > ROUNDING * torch.maximum(high.abs(), low.abs())
+    rounding = 4 * torch.finfo(computed_in).eps if computed_in.is_floating_point else ROUNDING
+    return high - low > rounding * torch.maximum(high.abs(), low.abs())

@@ -39,9 +39,10 @@ class Moments:
 def moments(x: Tensor, y: Tensor, *, weights: Tensor | None = None) -> Moments:
     """Weighted moments of samples x (..., samples, n) and targets y (..., samples, o).
 
-    weights (..., samples) default to 1; a sample of weight 0 does not count. Products are taken in the type of x, and
-    kept in float64. Raises ValueError for negative weights.
+    weights (..., samples) default to 1; a sample of weight 0 does not count. Products are taken in the type of x (half
+    precision in float32), and kept in float64. Raises ValueError for negative weights.
     """
+    x, y = (part.to(torch.promote_types(part.dtype, torch.float32)) for part in (x, y))
     weights = torch.ones_like(x[..., 0]) if weights is None else weights.to(x.dtype)
     if bool((weights < 0).any()):
         raise ValueError("ridge weights must not be negative")

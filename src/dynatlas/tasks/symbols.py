@@ -40,7 +40,7 @@ def accuracy(outputs: Tensor, batch: SymbolBatch) -> Tensor:
 
 def one_hot(symbols: Tensor, size: int, dtype: torch.dtype) -> Tensor:
     """(...) -> (..., size)."""
-    return torch.nn.functional.one_hot(symbols, size).to(dtype)
+    return torch.nn.functional.one_hot(symbols.long(), size).to(dtype)
 
 
 def draw_symbols(shape: tuple[int, ...], low: int, high: int, *, generators: Sequence[Generator]) -> Tensor:
