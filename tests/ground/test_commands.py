@@ -273,3 +273,10 @@ def test_what_killed_writers_left_is_swept(tmp_path):
 def test_an_unknown_path_has_no_ancestry(unmade):
     with pytest.raises(ConfigError, match="nothing makes this file"):
         ancestry.find_node(Atlas(unmade.folder), "figures/quick/toy/nothing-like-it.png")
+
+
+def test_no_path_and_no_kept_development_are_answered_in_words(capsys):
+    assert cli.main(["ancestry", ""]) == 1
+    assert "the atlas makes files under results/<scale>/" in capsys.readouterr().err
+    assert cli.main(["kept", "--scale", "smoke-dev"]) == 1
+    assert "development seeds decide nothing" in capsys.readouterr().err

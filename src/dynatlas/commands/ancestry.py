@@ -19,7 +19,7 @@ from dynatlas.steps.sidecar import sidecar_path
 
 def run(options: argparse.Namespace) -> int:
     """Print the tree of nodes above one path of the plan."""
-    path = os.path.relpath(options.path)
+    path = os.path.relpath(options.path or ".")
     node = find_node(atlas_of(options, path_scale=scale_in(path)), path)
     needs = _needs_of_figure(node, Path(path).stem) or list(node.needs)
     print(path)

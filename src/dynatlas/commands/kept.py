@@ -15,6 +15,8 @@ from dynatlas.config import ConfigError
 def run(options: argparse.Namespace) -> int:
     """Print the kept rows of the configured scale; nothing has to have been run for it."""
     atlas = atlas_of(options)
+    if atlas.scale.endswith("-dev"):
+        raise ConfigError(f"--scale {atlas.scale}: development seeds decide nothing; their ledger is not kept")
     kept = kept_ledgers(atlas, atlas.selected, atlas.scale)
     if not kept:
         wanted = f"none of {', '.join(atlas.selected)} has a ledger in docs/ledgers/{atlas.scale}"
