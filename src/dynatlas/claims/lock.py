@@ -44,7 +44,10 @@ def lock_state(entries: Mapping[str, Mapping[str, Any]], claim: str, scale: str,
 
 
 def changes(readme: str) -> dict[str, list[str]]:
-    """The dates of the lines `- YYYY-MM-DD <claim ids, parted by commas>: why` of a README, by claim id; days that exist."""
+    """The dates of the lines `- YYYY-MM-DD <claim ids, parted by commas>: why` of a README, by claim id.
+
+    A line of a day that does not exist is none.
+    """
     found: dict[str, list[str]] = {}
     for date, claims in _LINE.findall(readme):
         if not _is_day(date):
