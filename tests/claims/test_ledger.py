@@ -135,6 +135,7 @@ README = """# Study
 def test_dated_lines() -> None:
     assert changes(README) == {"C3": ["2026-01-02", "2026-01-05"]}
     assert changes("- 2026-01-02 C1, C4a: both") == {"C1": ["2026-01-02"], "C4a": ["2026-01-02"]}
+    assert changes("- 2026-02-30 C1: a day that is none\n- 2026-99-99 C1: nor this") == {}
 
 
 def test_a_row_says_whether_it_is_as_locked() -> None:

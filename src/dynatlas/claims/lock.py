@@ -7,6 +7,7 @@ lines that were there when the lock was written.
 
 from __future__ import annotations
 
+import datetime
 import hashlib
 import json
 import re
@@ -43,12 +44,24 @@ def lock_state(entries: Mapping[str, Mapping[str, Any]], claim: str, scale: str,
 
 
 def changes(readme: str) -> dict[str, list[str]]:
-    """The dates of the lines `- YYYY-MM-DD <claim ids, parted by commas>: why` of a README, by claim id."""
+    """The dates of the lines `- YYYY-MM-DD <claim ids, parted by commas>: why` of a README, by claim id.
+
+    A line of a day that does not exist is none.
+    """
     found: dict[str, list[str]] = {}
     for date, claims in _LINE.findall(readme):
+        if not _is_day(date):
+            continue
         for claim in claims.split(", "):
             found.setdefault(claim, []).append(date)
     return found
+
+
+def _is_day(text: str) -> bool:
+    try:
+        return bool(datetime.date.fromisoformat(text))
+    except ValueError:
+        return False
 
 
 def lock_problems(lock: Lock, hashes: Mapping[str, Mapping[str, str]], readmes: Mapping[str, str]) -> list[str]:
