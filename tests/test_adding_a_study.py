@@ -36,7 +36,12 @@ class TestTheExample:
         for path in ("results/quick/site/index.html", "results/quick/site/iterate-averaging-notebook.html"):
             assert "The average of the iterates is much closer" in (atlas.folder / path).read_text()
         page = (atlas.folder / "results/quick/site/iterate-averaging.html").read_text()
-        for part in ('alt="Averaging the iterates removes the wandering"', "textbook result", "<math", "k-run"):
+        for part in (
+            'alt="Averaging the iterates removes the wandering. Squared distance',
+            "textbook result",
+            "<math",
+            "k-run",
+        ):
             assert part in page
 
     def test_its_figure_is_sound(self, atlas):

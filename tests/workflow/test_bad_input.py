@@ -9,7 +9,7 @@ STUDY = "config/studies/toy.yaml"
 
 def refused(engine, *arguments):
     """What the engine says when it refuses; nothing may have been started."""
-    done = engine.snakemake("--cores", "2", *arguments)
+    done = engine.dry("--cores", "2", *arguments)
     printed = done.stdout + done.stderr
     assert done.returncode != 0
     assert "Traceback" not in printed, printed
@@ -84,11 +84,11 @@ def test_published_files_are_asked_for_before_any_job(bare):
     bare.replace(STUDY, "data:\n", f"files:\n  {words}read_by: [lines]}}\ndata:\n")
     wanted = "toy: Words: w.txt is missing; put it at downloads/w.txt (9 bytes, SHA-256 abc, from nowhere)"
     assert wanted in refused(bare)
-    planned = bare.snakemake("--dry-run")
+    planned = bare.dry("--dry-run")
     assert planned.returncode == 0
     assert (planned.stdout + planned.stderr).count(wanted) == 1
     assert "train:biases" in bare.planned("results/quick/toy/tables/bias.parquet")
-    done = bare.snakemake("--dry-run", "results/quick/toy/tables/bias.parquet")
+    done = bare.dry("--dry-run", "results/quick/toy/tables/bias.parquet")
     assert wanted not in done.stdout + done.stderr
 
 

@@ -53,7 +53,7 @@ def test_an_edit_runs_what_follows_and_nothing_else(engine, file, old, new, plan
 
 def test_a_dry_run_names_the_number_that_changed(engine):
     engine.replace(STUDY, "quick: {seeds: 8, points: 16, steps: 20", "quick: {seeds: 8, points: 16, steps: 21")
-    done = engine.snakemake("--dry-run", "results/quick/toy/tables/error.parquet")
+    done = engine.dry("--dry-run", "results/quick/toy/tables/error.parquet")
     reasons = [line.strip() for line in (done.stdout + done.stderr).splitlines() if "Params have changed" in line]
     assert reasons == ["reason: Params have changed since last execution: settings.steps 20 -> 21"] * 2
 

@@ -11,6 +11,7 @@ pytestmark = [pytest.mark.workflow, pytest.mark.slow]
 
 OFFLINE = ("unshare", "-n")
 TABLE = "results/{scale}/toy/tables/error.parquet"
+RUN = "results/{scale}/toy/runs/lines@rate=0.1.safetensors"
 
 
 def can(*command):
@@ -47,7 +48,7 @@ def test_elsewhere_offline_with_blanks_umlauts_and_no_home(made, engine_in, copy
 def test_two_scales_and_two_clones_at_once(made, bare, engine_in, copy_repository, tmp_path):
     """Three engines side by side, two of them in one folder, threads set to one or to nonsense: no interference."""
     clone = engine_in(copy_repository(tmp_path / "clone"))
-    quick, smoke = TABLE.format(scale="quick"), TABLE.format(scale="smoke")
+    quick, smoke = RUN.format(scale="quick"), RUN.format(scale="smoke")
     running = [
         bare.start("snakemake", quick, "--cores", "1", OMP_NUM_THREADS="1"),
         bare.start("snakemake", "--cores", "1", "--config", "scale=smoke", "--", smoke),

@@ -35,7 +35,7 @@ def test_a_figure_of_one_scale_can_be_asked_for_at_another(bare):
     bare.replace("config/studies/toy.yaml", 'title: "Bias"', 'scales: [smoke], title: "Bias"')
     assert bare.planned("figures/smoke/toy/biases.png") == MEASURED | {"figures_toy_1"}
     assert bare.planned("figures/quick/toy/errors.png") == MEASURED - {"train:biases", "measure:bias"} | {"figures_toy"}
-    refused = bare.snakemake("--dry-run", "figures/quick/toy/biases.png")
+    refused = bare.dry("--dry-run", "figures/quick/toy/biases.png")
     assert "figures/quick/toy/biases.png: no such target" in refused.stdout + refused.stderr
 
 
@@ -58,7 +58,7 @@ def test_the_whole_atlas_is_there(made):
 
 
 def test_lint_is_clean(bare):
-    done = bare.snakemake("--lint")
+    done = bare.dry("--lint")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "in a good condition" in done.stdout + done.stderr
 
@@ -137,6 +137,6 @@ def test_a_study_without_this_scale_stops_only_those_who_ask_for_it(bare):
     bare.replace("config/studies/second.yaml", numbers, "")
     target = "results/smoke/toy/data/points.safetensors"
     assert bare.planned("--config", "scale=smoke", "studies=[toy]", "--", target) == {"data:points"}
-    refused = bare.snakemake("--dry-run", "--config", "scale=smoke")
+    refused = bare.dry("--dry-run", "--config", "scale=smoke")
     assert refused.returncode != 0
     assert "second.yaml: scales: no block for 'smoke' (there are: quick)" in refused.stdout + refused.stderr
