@@ -104,9 +104,8 @@ def draw_profiles(*, layers: DataFrame) -> Figure:
     for row, data in zip(panels, sets, strict=True):
         for axes, metric in zip(row, ("mle", "twonn", "participation_ratio"), strict=True):
             own = rows_where(layers, data=data, metric=metric)
-            for arm in shown:
-                if arm in set(own["arm"]):
-                    seed_band(axes, rows_where(own, arm=arm), x="layer", style=ARMS[arm])
+            for arm in own["arm"].unique():
+                seed_band(axes, rows_where(own, arm=arm), x="layer", style=ARMS[arm])
             _name_layers(axes, own)
             axes.set_title(f"{DATA[data]}, {TITLES[metric]}")
     figure.supylabel("dimension", fontsize=8)
