@@ -165,3 +165,6 @@ def test_a_logarithmic_axis_may_begin_at_zero():
     log_axis(axes, linear_below=10)
     assert [label.get_text() for label in axes.get_xticklabels()] == ["0", "10", "30", "100", "300"]
     assert axes.get_xlim() == (0, 300)
+    axes.set_xlim(-100, 300)
+    log_axis(axes, linear_below=10)
+    assert axes.get_xlim() == (-3, 300), "most of the axis would be empty"

@@ -182,7 +182,7 @@ def log_axis(axes: Axes, which: Literal["x", "y"] = "x", *, linear_below: float 
     else:
         getattr(axes, f"set_{which}scale")("symlog", linthresh=linear_below, linscale=0.4)
         ends = np.log10([linear_below, high])
-        low = -0.3 * linear_below  # the margin of a linear axis would be most of this one
+        low = max(low, -0.3 * linear_below)  # the margin of a linear axis would be most of this one
     powers = range(int(np.floor(ends[0])) - 1, int(np.ceil(ends[1])) + 1)
     decades = ends[1] - ends[0]
     steps = (1.0, 2.0, 5.0) if decades < 1 else (1.0, 3.0) if decades < 2 else (1.0,)
