@@ -111,6 +111,10 @@ def lyapunov_spectrum(
     quicker for many sequences or units, slower for few. `state="hidden"` leaves memory cells out of the Jacobian (what
     published LSTM spectra do), `order="reversed"` multiplies the transposed Jacobians (module docstring).
 
+    The Jacobian of an LSTM's full state adds its output gates' part, row by row, to a multiple of its memory cells'
+    rows. Where saturation makes that part 1e16 times smaller it is lost, and the lowest exponents are -inf or too high;
+    `state="hidden"` has no such rows, and keeps exponents of any depth.
+
     A network whose states or Jacobians are not finite has exponents NaN. Raises ValueError for shapes and settings
     that do not fit, and for a `dtype` other than float32 and float64, in which all is computed.
     """

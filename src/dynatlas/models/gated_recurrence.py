@@ -2,6 +2,8 @@
 
 What depends on the forward pass alone (the slopes of all gates) is computed for all steps at once; going back, a step
 takes one product with the weights and two or three pointwise ones. Each weight gradient is one product at the end.
+Slopes are read off the outputs, y (1 - y) and 1 - y^2: right to rounding beside 1, which is what a sum over units,
+steps and trials can use. Jacobians, whose logarithms count, take them from the arguments (`models.gates`).
 """
 
 from __future__ import annotations
