@@ -42,11 +42,11 @@ def test_damage_is_noticed_by_every_reader(engine, kind):
         damage(results, name, kind, other=other)
 
     # old time stamps: the engine cannot see it; the doctor does, and so does whoever reads
-    doctor = engine.dynatlas("doctor")
+    doctor = engine.reading("doctor")
     assert doctor.returncode == 1
     for name, reader in READERS.items():
         assert f"snakemake --force results/quick/{name}" in doctor.stdout, doctor.stdout
-        done = engine.dynatlas(*reader, "--scale", "quick")
+        done = engine.reading(*reader, "--scale", "quick")
         assert done.returncode == 1
         assert f"snakemake --force results/quick/{name}" in done.stderr
         assert "Traceback" not in done.stderr
@@ -77,7 +77,7 @@ def test_the_engine_stops_at_an_exchanged_run_and_names_the_way_back(engine):
 def test_a_damaged_ledger_is_read_by_nobody(engine, kind):
     damage(engine.folder / "results" / "quick", LEDGER, kind, other=CLAIMS)
     for command in (("ledger",), ("index", "--scale", "quick"), ("doctor",)):
-        done = engine.dynatlas(*command)
+        done = engine.reading(*command)
         assert done.returncode == 1, done.stdout
         assert "results/quick/ledger.json" in done.stdout + done.stderr
         assert "snakemake --force results/quick/ledger.json" in done.stdout + done.stderr
@@ -85,6 +85,6 @@ def test_a_damaged_ledger_is_read_by_nobody(engine, kind):
 
 
 def test_a_whole_atlas_is_called_whole(engine):
-    doctor = engine.dynatlas("doctor")
+    doctor = engine.reading("doctor")
     assert doctor.returncode == 0, doctor.stdout + doctor.stderr
     assert "damaged" not in doctor.stdout

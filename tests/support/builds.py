@@ -83,9 +83,13 @@ def example(base: Path) -> Path:
 
 
 def smoke(base: Path) -> Path:
-    """Data, runs and tables of every real study at scale smoke, computed without the engine."""
+    """Data, runs and tables of every real study at scale smoke, computed without the engine.
 
-    return once(base, "smoke", lambda folder: compute_tables(folder, scale="smoke", source=ROOT / "src"))
+    They stay from session to session: what is whole and has the plan's key is not computed again.
+    """
+    kept = ROOT / ".cache" / "smoke"
+    once(base, "smoke", lambda _: compute_tables(kept, scale="smoke", source=ROOT / "src"))
+    return kept
 
 
 def compute_tables(folder: Path, *, scale: str, source: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import compileall
 import multiprocessing
 import os
+import runpy
 import shutil
 import subprocess
 import sys
@@ -12,15 +13,14 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
 
 import schedule
 
 ROOT = Path(__file__).resolve().parents[2]
 TOY = ROOT / "tests" / "workflow" / "toy"
 READY = multiprocessing.get_context("forkserver")
-"""Makes processes that have imported the engine already, which is more than half of what a dry run costs."""
-READY.set_forkserver_preload(["snakemake.cli"])
+"""Makes processes that have imported the libraries already, which is most of what a command that only reads costs."""
+READY.set_forkserver_preload(["snakemake.cli", "torch", "pandas", "pyarrow.parquet", "pydantic", "seaborn"])
 LEAVE_OUT = shutil.ignore_patterns("__pycache__", "*.egg-info", ".*.swp")
 
 
@@ -86,10 +86,18 @@ class Engine:
         return self.run("dynatlas", *arguments, **kept)
 
     def dry(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """`snakemake ARGUMENTS` where no job is started: in a fork of a process that has imported it."""
+        """`snakemake ARGUMENTS` where no job is started."""
+        return self._forked("snakemake", *arguments)
+
+    def reading(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """`dynatlas ARGUMENTS` where nothing is computed."""
+        return self._forked("dynatlas", *arguments)
+
+    def _forked(self, module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """`python -m MODULE ARGUMENTS` in a fork of a process that has imported what it needs."""
         environment = self.environment(PYTHONPATH=str(self.folder / "src"))
         with tempfile.TemporaryDirectory() as kept:
-            process = READY.Process(target=_engine, args=(self.folder, arguments, environment, Path(kept)))
+            process = READY.Process(target=_run, args=(self.folder, [module, *arguments], environment, Path(kept)))
             process.start()
             process.join()
             out, err, cost = ((Path(kept) / name).read_text() for name in ("out", "err", "cost"))
@@ -122,10 +130,8 @@ class Engine:
         return {str(path.relative_to(results)): path.read_bytes() for one in chosen for path in results.glob(one)}
 
 
-def _engine(folder: Path, arguments: tuple[str, ...], environment: Mapping[str, str], kept: Path) -> NoReturn:
-    """What `python -m snakemake ARGUMENTS` does in a folder; what it says, and its cost, go to files."""
-    from snakemake.cli import main
-
+def _run(folder: Path, command: list[str], environment: Mapping[str, str], kept: Path) -> None:
+    """What `python -m COMMAND` does in a folder; what it says, and its cost, go to files."""
     for stream, name in ((0, os.devnull), (1, kept / "out"), (2, kept / "err")):
         os.dup2(os.open(name, os.O_RDWR | os.O_CREAT), stream)
     sys.stdin, sys.stdout, sys.stderr = open(0), open(1, "w"), open(2, "w")  # noqa: SIM115 (for this process's life)
@@ -133,9 +139,9 @@ def _engine(folder: Path, arguments: tuple[str, ...], environment: Mapping[str, 
     os.environ.clear()
     os.environ.update(environment)
     sys.path.insert(0, environment["PYTHONPATH"])
-    sys.argv = ["snakemake", *arguments]
+    sys.argv = list(command)
     try:
-        main()
+        runpy.run_module(command[0], run_name="__main__", alter_sys=True)
     finally:
         (kept / "cost").write_text(str(schedule.cpu_seconds()))
 

@@ -70,7 +70,8 @@ def covered(atlas: Atlas) -> list[str]:
 
     Raises ArtefactError where it is missing or damaged.
     """
-    said = artefacts.provenance_of(ledger_path(atlas))["settings"]["studies"]
+    settings = artefacts.provenance_of(ledger_path(atlas))["settings"]
+    said = settings.get("studies", atlas.at_scale)  # another artefact under this name says none; its key refuses it
     return [study for study in said if study in atlas.at_scale]
 
 
