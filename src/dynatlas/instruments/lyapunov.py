@@ -112,7 +112,7 @@ def lyapunov_spectrum(
     published LSTM spectra do), `order="reversed"` multiplies the transposed Jacobians (module docstring).
 
     The Jacobian of an LSTM's full state adds its output gates' part, row by row, to a multiple of its memory cells'
-    rows. Where saturation makes that part 1e16 times smaller it is lost, and the lowest exponents are -inf or too high;
+    rows. Where saturation makes that part 1e16 times smaller it is lost, and the lowest exponents are -inf or wrong;
     `state="hidden"` has no such rows, and keeps exponents of any depth.
 
     A network whose states or Jacobians are not finite has exponents NaN. Raises ValueError for shapes and settings
