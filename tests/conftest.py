@@ -97,7 +97,8 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     """The first worker starts making what is shared beside the tests, in the order in which it is dear."""
     needed = set().union(*(_shared(item) for item in session.items)) if session.items else set()
     if os.environ.get("PYTEST_XDIST_WORKER") == "gw0" and needed:
-        names = [name for name in builds.BUILDS if name in needed]
+        handed = {"smoke"} if "DYNATLAS_SMOKE" in os.environ else set()
+        names = [name for name in builds.BUILDS if name in needed - handed]
         base = session.config._tmp_path_factory.getbasetemp().parent  # type: ignore[attr-defined]
         program = [sys.executable, str(Path(builds.__file__)), str(base), *names]
         session.stash[BUILDER] = subprocess.Popen(program, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
