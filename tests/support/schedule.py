@@ -15,7 +15,7 @@ UNKNOWN = {True: 10.0, False: 0.05}
 """What a test is taken to cost before it ever ran: marked `slow`, or not."""
 FORGOTTEN = 0.02
 """Cheaper tests are not written down."""
-QUICK = 0.3
+QUICK = 0.1
 """A test that is known to cost more is no quick one."""
 APART = ("tests/workflow/", "tests/faults/", "tests/slurm/", "tests/models/")
 """Folders whose tests share nothing dear within a file, so that each may run anywhere."""
