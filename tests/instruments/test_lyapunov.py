@@ -349,3 +349,8 @@ def test_jacobians_at_the_ends_of_the_numbers(size, qr_every):
     found = lyapunov_from_jacobians(jacobians, qr_every=qr_every).exponents
     wanted = math.log(size) - math.log(2)
     torch.testing.assert_close(found, torch.full_like(found, wanted), rtol=0, atol=1e-3 if size < 1e-315 else 1e-9)
+
+
+def test_jacobians_of_numpy_are_refused_with_the_way_out():
+    with pytest.raises(TypeError, match=r"jacobians must be a torch tensor, not ndarray: see torch.as_tensor"):
+        lyapunov_from_jacobians(np.eye(3)[None])

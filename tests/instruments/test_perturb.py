@@ -332,3 +332,16 @@ def test_there_are_nine_families_in_the_order_of_the_table():
     assert len(FAMILIES) == 9
     assert {family.kind for family in FAMILIES.values()} == kinds
     assert all(list(family.magnitudes) == sorted(family.magnitudes) for family in FAMILIES.values())
+
+
+@pytest.mark.parametrize("units", [4.0, -3, 0])
+def test_a_number_of_units_that_is_none_is_named(units):
+    with pytest.raises(ValueError, match=f"units = {units}"):
+        random_lesions(units, 0.5, generators=[torch.Generator()])
+
+
+def test_draws_without_a_generator_are_refused():
+    with pytest.raises(ValueError, match="one for each seed"):
+        random_lesions(4, 0.5, generators=[])
+    with pytest.raises(ValueError, match="one for each seed"):
+        perturb({"w_rec": torch.ones(2, 3, 3)}, "relative-weight-noise", magnitude=0.1, generators=[])

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import gzip
-import hashlib
 import math
-import struct
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 
-from dynatlas.datasets import mnist
-from dynatlas.datasets.published import File
 from dynatlas.jobs import Job, Run
 from dynatlas.models.gain_saturation_rnn import GainSaturationRNN
 from dynatlas.studies.adaptive_activation import dynamics, measure, train
@@ -359,43 +353,3 @@ def test_dynamics_are_those_of_the_start_and_of_what_was_trained():
     wanted = area.set_index(["seed", "n", "s"])["value"]
     pd.testing.assert_series_equal(wide.loc["untrained", "area"], wanted.sort_index(), check_names=False)
     assert (wide.loc["trained", "lyapunov"] != wide.loc["untrained", "lyapunov"]).all()
-
-
-# ------------------------------------------------------------------ files of the paper's scale
-
-
-def write_idx(path: Path, array: np.ndarray) -> File:
-    head = struct.pack(">BBBB", 0, 0, 0x08, array.ndim) + struct.pack(f">{array.ndim}I", *array.shape)
-    raw = gzip.compress(head + array.astype("u1").tobytes(), mtime=0)
-    path.write_bytes(raw)
-    return File(path.name, len(raw), hashlib.sha256(raw).hexdigest())
-
-
-def test_permuted_images_are_read_from_files_of_mnists_form(tmp_path, monkeypatch):
-    rng, files = np.random.default_rng(0), {}
-    (tmp_path / "mnist").mkdir()
-    for part in ("train", "test"):
-        images, labels = rng.integers(0, 256, (12, 28, 28)), np.arange(12) % 10
-        files[part] = tuple(
-            write_idx(tmp_path / "mnist" / f"{part}-{kind}.gz", array)
-            for kind, array in (("images", images), ("labels", labels))
-        )
-    monkeypatch.setitem(mnist.IMAGE_SETS, "mnist", mnist.ImageSet("made up", "nowhere", files))
-    data = {"source": "mnist", "train": 9, "test": 5, "pixels_per_step": 1, "batch": 3, "folder": str(tmp_path)}
-    problem = problem_for(JOB, "digits", {"updates": 4, "data": data})
-    batch = problem.train(0)
-    assert batch.x.shape == (2, 784, 3, 1)
-    assert problem.held_out().x.shape == (2, 784, 5, 1)
-    assert problem.held_out().target[0, 0].tolist() == [0, 1, 2, 3, 4]
-
-
-def test_characters_are_read_from_the_users_files(tmp_path):
-    (tmp_path / "ptb").mkdir()
-    for part, text in (("train", " t h e _ c a t\n" * 9), ("valid", " a _ c\n"), ("test", " t h a t _ c h a t\n" * 4)):
-        (tmp_path / "ptb" / f"{part}.txt").write_text(text)
-    data = {"name": "ptb", "steps": 6, "batch": 3, "test": 4, "folder": str(tmp_path)}
-    problem = problem_for(JOB, "characters", {"updates": 2, "data": data})
-    batch = problem.train(0)
-    assert problem.n_in == problem.n_out == len(set("the_cat\n"))
-    assert torch.equal(batch.x[:, 1:].argmax(dim=-1)[:, 1:], batch.target[:, :-1])
-    assert problem.chance == 2 / 8  # t is the most frequent of the eight symbols of a line

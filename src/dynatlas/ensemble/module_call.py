@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from dynatlas.names import named
 
 _ABSENT = object()
+_UNLIKE_SHAPES = re.compile(r"cannot be multiplied|batch2 tensor|inconsistent tensor size|size mismatch")
 _TABLES = frozenset(vars(nn.Module()))
 """Where torch keeps parts, parameters, buffers and hooks: what functional calls swap, and no state of a module."""
 
@@ -133,5 +135,10 @@ def advice(error: RuntimeError, module: nn.Module) -> str | None:
         return (
             f"torch cannot run {type(module).__name__} for several members at once ({text}): call .eval() where the "
             "part at fault learns nothing, or write it out in products and elementwise functions"
+        )
+    if _UNLIKE_SHAPES.search(text):
+        return (
+            f"a part of {type(module).__name__} gets another shape than it takes ({text}): inputs have the axes that "
+            "one module gets, (example, ...), and between convolutions and linear layers .flatten(1) is wanted"
         )
     return None

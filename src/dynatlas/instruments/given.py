@@ -13,9 +13,18 @@ import torch
 from torch import Tensor
 
 
+def real_tensor(values: Tensor, what: str) -> Tensor:
+    """`values`, if they are a tensor of real numbers: TypeError for what is none, ValueError for complex numbers."""
+    if not isinstance(values, Tensor):
+        raise TypeError(f"{what} must be a torch tensor, not {type(values).__name__}: see torch.as_tensor")
+    if values.is_complex():
+        raise ValueError(f"{what} must be real, not {values.dtype}")
+    return values
+
+
 def real(values: Tensor, what: str) -> Tensor:
     """`values` in float64, whatever real type they have; ValueError where there are none."""
-    if not _tensor(values, what).numel():
+    if not real_tensor(values, what).numel():
         raise ValueError(f"{what} of shape {tuple(values.shape)} hold nothing")
     return values.to(torch.float64)
 
@@ -25,7 +34,7 @@ def widened(values: Tensor, what: str) -> Tensor:
 
     float32 and float64 stay as they are. `narrowed` brings a result back.
     """
-    if _tensor(values, what).dtype in (torch.float32, torch.float64):
+    if real_tensor(values, what).dtype in (torch.float32, torch.float64):
         return values
     return values.to(torch.float32 if values.is_floating_point() else torch.float64)
 
@@ -73,11 +82,3 @@ def whole(value: Any, what: str, *, least: int | None = None) -> int:
     if least is not None and count < least:
         raise ValueError(f"{what} = {count}: wanted is a number >= {least}")
     return count
-
-
-def _tensor(values: Tensor, what: str) -> Tensor:
-    if not isinstance(values, Tensor):
-        raise TypeError(f"{what} must be a torch tensor, not {type(values).__name__}: see torch.as_tensor")
-    if values.is_complex():
-        raise ValueError(f"{what} must be real, not {values.dtype}")
-    return values

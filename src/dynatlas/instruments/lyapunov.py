@@ -17,7 +17,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from dynatlas.instruments.given import real, whole
+from dynatlas.instruments.given import real, real_tensor, whole
 from dynatlas.instruments.lyapunov_cells import Orbits
 from dynatlas.instruments.lyapunov_frame import LONGEST_BLOCK, Dense, Frame, Tangents
 from dynatlas.instruments.threads import over_threads
@@ -168,7 +168,7 @@ def lyapunov_from_jacobians(
     The other arguments as there; one network or one sequence where the axis is not given. Jacobians may be of any real
     type, results are float64.
     """
-    if jacobians.dim() not in (3, 4, 5) or jacobians.shape[-1] != jacobians.shape[-2]:
+    if real_tensor(jacobians, "jacobians").dim() not in (3, 4, 5) or jacobians.shape[-1] != jacobians.shape[-2]:
         raise ValueError(f"jacobians must be (T, network, sequence, d, d), not {tuple(jacobians.shape)}")
     for _ in range(5 - jacobians.dim()):
         jacobians = jacobians[:, None]

@@ -146,8 +146,9 @@ def contiguous_lesions(units: int, parts: int = 4) -> Tensor:
 def random_lesions(units: int, fraction: Magnitude, *, generators: Sequence[Generator], copies: int = 1) -> Tensor:
     """Masks (seed * copies, unit): each silences round(fraction * units) units, drawn without replacement.
 
-    Raises ValueError for a fraction outside 0 ... 1.
+    Raises ValueError for a fraction outside 0 ... 1, a number of units or copies that is none, and no generator.
     """
+    units, copies = whole(units, "units", least=1), whole(copies, "copies", least=1)
     _check_range(fraction, "fraction", most=1.0)
     scores = _draw_for((len(generators) * copies, units), generators, _uniform)
     count = torch.as_tensor(fraction, dtype=torch.float64, device=scores.device).mul(units).round()
@@ -326,6 +327,8 @@ def _draw_for(
     shape: tuple[int, ...], generators: Sequence[Generator], fill: Callable[[Tensor, Generator], Tensor]
 ) -> Tensor:
     """Random numbers for all members, each seed's block of members from its own generator."""
+    if not generators:
+        raise ValueError("generators: wanted is one for each seed, there is none")
     drawn = torch.empty(shape, dtype=torch.float64, device=generators[0].device)
     copies = _copies(shape[0], generators)
     for block, generator in zip(drawn.split(copies), generators, strict=True):
