@@ -22,6 +22,12 @@ def test_units_stay_together_the_dearest_first_and_those_that_wait_last():
     assert ordered == ["b.py::one", "b.py::two", "a.py::one", "a.py::two", "c.py::x"]
 
 
+def test_tests_that_mostly_wait_begin_before_dearer_ones_of_their_kind():
+    cost = {"tests/workflow/a.py::x": 9.0, "tests/slurm/b.py::one": 1.0, "tests/slurm/b.py::two": 1.0, "c.py::x": 0.1}
+    ordered = schedule.in_order(list(cost), cost, late=[test for test in cost if test != "c.py::x"])
+    assert ordered == ["c.py::x", "tests/slurm/b.py::one", "tests/slurm/b.py::two", "tests/workflow/a.py::x"]
+
+
 def test_checks_of_one_figure_are_one_unit_and_tests_of_the_engine_each_their_own():
     checks = [FIGURE.format(check=check, case=case) for check in ("a", "b") for case in ("x-y", "x-z")]
     assert len({schedule.unit_of(test) for test in checks}) == 2

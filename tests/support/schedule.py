@@ -17,8 +17,10 @@ FORGOTTEN = 0.02
 """Cheaper tests are not written down."""
 QUICK = 0.1
 """A test that is known to cost more is no quick one."""
-APART = ("tests/workflow/", "tests/faults/", "tests/slurm/", "tests/models/")
+APART = ("tests/workflow/", "tests/faults/", "tests/models/")
 """Folders whose tests share nothing dear within a file, so that each may run anywhere."""
+PATIENT = "tests/slurm/"
+"""Tests that wait for most of their time: they begin before others of their kind, which compute beside them."""
 
 
 _ELSEWHERE = [0.0]
@@ -44,12 +46,13 @@ def unit_of(test: str) -> str:
 
 
 def in_order(tests: Sequence[str], cost: Mapping[str, float], late: Iterable[str]) -> list[str]:
-    """Tests so that units stay together, the dearest first, and those with a test in `late` after all others."""
+    """Tests so that units stay together, patient ones and then the dearest first; with a test in `late`, after all."""
     units: dict[str, list[str]] = {}
     for test in tests:
         units.setdefault(unit_of(test), []).append(test)
     waiting = {unit_of(test) for test in late}
-    ranked = sorted(units, key=lambda unit: (unit in waiting, -sum(cost[test] for test in units[unit])))
+    dear = {unit: sum(cost[test] for test in own) for unit, own in units.items()}
+    ranked = sorted(units, key=lambda unit: (unit in waiting, not unit.startswith(PATIENT), -dear[unit]))
     return [test for unit in ranked for test in units[unit]]
 
 
