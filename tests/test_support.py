@@ -7,7 +7,9 @@ import json
 import builds
 import compute
 import numpy as np
+import pandas as pd
 import pytest
+import same_values
 import schedule
 
 from dynatlas.artefacts import write_run
@@ -61,3 +63,24 @@ def test_results_are_taken_only_if_whole_and_of_this_plan(tmp_path):
 def test_a_stale_folder_is_refused_by_name(tmp_path):
     with pytest.raises(ValueError, match=r"DYNATLAS_SMOKE=.*results/smoke/\S+ is missing, damaged or not of this code"):
         builds.check_tables(tmp_path)
+
+
+def _results(folder, rows):
+    (folder / "tables").mkdir(parents=True)
+    for part, some in rows.items():
+        pd.DataFrame(some).to_parquet(folder / "tables" / f"{part}.parquet")
+    return folder
+
+
+def test_results_are_compared_by_value_whatever_the_order_parts_and_kind_of_number(tmp_path):
+    row = {"seed": 100, "metric": "loss", "rate": 1, "value": 0.1}
+    before = _results(tmp_path / "a", {"losses": [row, row | {"rate": 2, "value": 0.2}]})
+    parts = {"losses@rate=2": [row | {"rate": 2.0, "value": 0.2}], "losses@rate=1": [row | {"rate": 1.0}]}
+    assert not any(wrong for _, _, wrong in same_values.compare(before, _results(tmp_path / "b", parts), {}))
+    came = {"losses": [row, row | {"rate": 2, "value": 0.2}, row | {"rate": 3}]}
+    _, lines, wrong = next(same_values.compare(before, _results(tmp_path / "c", came), {}))
+    assert lines[0] == "1 came"
+    assert not wrong
+    moved = {"losses": [row | {"value": 0.1 + 2**-56}, row | {"rate": 2, "value": 0.2}]}
+    assert next(same_values.compare(before, _results(tmp_path / "d", moved), {}))[2], "the last bit moved"
+    assert next(same_values.compare(before, _results(tmp_path / "e", {"losses": [row]}), {}))[2], "a row went"
