@@ -162,7 +162,32 @@ def test_copies_are_seed_major_and_may_share_their_draw(any_case):
     assert any(not torch.equal(tensor[0], tensor[3]) for tensor in shared.values())
 
 
+def test_initial_parameters_are_what_the_model_draws_one_network_at_a_time(any_case):
+    for dtype in (torch.float32, torch.float64):
+        together = any_case.model.initialise(streams(2), 2, dtype=dtype)
+        assert all(tensor.dtype == dtype for tensor in together.values())
+        for seed, generator in enumerate(streams(2)):
+            for copy in range(2):
+                one = any_case.model.draw(generator)
+                assert list(one) == list(together)
+                assert all(torch.equal(together[name][2 * seed + copy], own.to(dtype)) for name, own in one.items())
+
+
 # ---------------------------------------------------------------- recurrent ones
+
+
+@pytest.mark.parametrize("shape", [(MEMBERS + 1, STEPS, TRIALS), (STEPS,), (1, MEMBERS, STEPS, TRIALS)])
+def test_inputs_of_other_members_or_without_an_axis_are_refused(recurrent, shape):
+    with pytest.raises(ValueError, match=r"x must be \(T, B, 3\) or \(4, T, B, 3\), not"):
+        recurrent.run(recurrent.params, normal(*shape, recurrent.entry.n_in))
+    with pytest.raises(ValueError, match="x must be"):
+        recurrent.run(recurrent.params, recurrent.x[..., :-1])
+
+
+@pytest.mark.parametrize("shape", [(MEMBERS, TRIALS + 1, 6), (TRIALS, 6), (1, TRIALS, 6)])
+def test_first_states_of_another_shape_are_refused(recurrent, shape):
+    with pytest.raises(ValueError, match="state0 must be"):
+        recurrent.model.rollout(recurrent.params, recurrent.x, state0=normal(*shape))
 
 
 def test_state_survives_a_pause(recurrent):

@@ -181,3 +181,10 @@ def test_mistakes_are_named():
         WeightNoise(streams(2), 0.1).add(network.initialise(streams(4)))
     with pytest.raises(ValueError, match=r"Linear layers only, not 0\.weight"):
         mlp_from_torch([nn.Sequential(nn.Conv1d(2, 3, 2)).state_dict()])
+
+
+@pytest.mark.parametrize("shape", [(5, 7), (3, 4, 7), (1, 4, 5), (2, 4, 5), (3, 2, 4, 5), (5,)])
+def test_inputs_that_do_not_fit_are_refused(shape):
+    params = PopulationMLP(SIZES).initialise(streams(3))
+    with pytest.raises(ValueError, match=r"x must be \(n, 5\) or \(3, n, 5\), not"):
+        PopulationMLP(SIZES).logits(params, torch.zeros(shape))

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from dynatlas.models.gated import GRU, LSTM, Elman, Stacked
-from dynatlas.models.rnn import Nonlinearity, Params
+from dynatlas.models.model import Params
+from dynatlas.models.rnn import Nonlinearity
 from dynatlas.models.torch_layout import own_copy
 
 _KINDS: dict[int, type[Stacked]] = {1: Elman, 3: GRU, 4: LSTM}

@@ -8,22 +8,23 @@ The dictionary of parameters is `ElmanRNN`'s, with `gain` and `saturation` (E, n
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Unpack
+from typing import Unpack, final
 
-import torch
-from torch import Tensor
+from torch import Generator, Tensor
 
 from dynatlas.models import rnn
-from dynatlas.models.gain_saturation import gain_saturation, gain_saturation_derivatives, shape_parameters
+from dynatlas.models.gain_saturation import gain_saturation, gain_saturation_derivatives
 from dynatlas.models.gain_saturation_recurrence import GainSaturationRecurrence
+from dynatlas.models.model import Model, Params, inputs_of_members, states_of_members
 from dynatlas.models.products import rows_times
-from dynatlas.models.rnn import Conditions, ElmanRNN, Params
+from dynatlas.models.rnn import Conditions, ElmanRNN
 
 
+@final
 @dataclass(frozen=True)
-class GainSaturationRNN:
+class GainSaturationRNN(Model):
     """Sizes, start and initial weights of an ensemble; the defaults are those of the paper's code for images.
 
     Weights are drawn as `*_init` (see `models.initial`); biases start at 0, all units at gain `n` and saturation `s`.
@@ -39,15 +40,8 @@ class GainSaturationRNN:
     input_gain: float = math.sqrt(2)
     output_init: str = "uniform"
 
-    def initialise(
-        self,
-        generators: Sequence[torch.Generator],
-        copies: int = 1,
-        *,
-        shared: bool = False,
-        dtype: torch.dtype = torch.float32,
-    ) -> Params:
-        """Initial parameters of len(generators) x `copies` members, seed-major; as `ElmanRNN.initialise`."""
+    def draw(self, generator: Generator) -> Params:
+        """Initial tensors of one network, float64; see `Model.initialise`."""
         weights = ElmanRNN(
             n_in=self.n_in,
             units=self.units,
@@ -57,9 +51,9 @@ class GainSaturationRNN:
             input_init=self.input_init,
             input_gain=self.input_gain,
             output_init=self.output_init,
-        ).initialise(generators, copies, shared=shared, dtype=dtype)
-        n, s = (weights["b"].new_full((len(weights["b"]),), value) for value in (self.n, self.s))
-        return weights | shape_parameters("heterogeneous", n, s, units=self.units)
+        ).draw(generator)
+        gain, saturation = (weights["b"].new_full((self.units,), value) for value in (self.n, self.s))
+        return weights | {"gain": gain, "saturation": saturation}
 
     def rollout(self, params: Mapping[str, Tensor], x: Tensor, **conditions: Unpack[Conditions]) -> Tensor:
         """States r_1 ... r_T of every member on every trial, (E, T, B, n); arguments as `models.rnn.rollout`.
@@ -69,11 +63,8 @@ class GainSaturationRNN:
         if not {name for name, given in conditions.items() if given is not None} <= {"state0"}:
             return rnn.rollout(params, x, activation=_shaped(params), **conditions)
         members, n_in, units = params["w_in"].shape
-        x = x.expand(members, *x.shape[-3:]) if x.dim() == 3 else x
-        if x.dim() != 4 or x.shape[0] != members or x.shape[-1] != n_in:
-            raise ValueError(f"x must be (T, B, {n_in}) or ({members}, T, B, {n_in}), not {tuple(x.shape)}")
-        state0 = conditions.get("state0")
-        state0 = x.new_zeros(members, x.shape[2], units) if state0 is None else state0
+        x = inputs_of_members(x, members, n_in)
+        state0 = states_of_members(conditions.get("state0"), (members, x.shape[2], units), like=params["w_rec"])
         weights = (params["w_in"], params["w_rec"], params.get("b"), params["gain"], params["saturation"])
         states: Tensor = GainSaturationRecurrence.apply(x, *weights, state0)
         return states

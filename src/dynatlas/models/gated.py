@@ -7,20 +7,23 @@ The state is (..., d): h of every layer, then (LSTM) c of every layer.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import final
 
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 
 from dynatlas.models.gates import ElmanLayer, GRULayer, Layer, LSTMLayer
 from dynatlas.models.initial import draw
-from dynatlas.models.rnn import Nonlinearity, Params, readout
+from dynatlas.models.model import Model, Params, inputs_of_members, states_of_members
+from dynatlas.models.rnn import Nonlinearity, readout
 
 
 @dataclass(frozen=True)
-class Stacked:
-    """What GRU, LSTM and stacked Elman networks share: sizes, initial weights, and what goes through the layers.
+class Stacked(Model, ABC):
+    """What GRU, LSTM and Elman networks share: sizes, initial weights, and what goes through the layers. Abstract.
 
     Weights are drawn as `*_init` (see `models.initial`), one matrix for each gate; biases start at 0.
     """
@@ -39,9 +42,9 @@ class Stacked:
     output_gain: float = 1.0
 
     @property
+    @abstractmethod
     def layer(self) -> Layer:
         """The equations of one layer."""
-        raise NotImplementedError(f"{type(self).__name__} does not say which layers it has: take GRU, LSTM or Elman")
 
     @property
     def hidden_size(self) -> int:
@@ -53,22 +56,9 @@ class Stacked:
         """d."""
         return self.layer.parts * self.hidden_size
 
-    def initialise(
-        self,
-        generators: Sequence[torch.Generator],
-        copies: int = 1,
-        *,
-        shared: bool = False,
-        dtype: torch.dtype = torch.float32,
-    ) -> Params:
-        """Initial parameters of len(generators) x `copies` members, seed-major; as `ElmanRNN.initialise`."""
-        trees = []
-        for generator in generators:
-            drawn = [self._draw(generator) for _ in range(1 if shared else copies)]
-            trees += drawn * copies if shared else drawn
-        return {name: torch.stack([tree[name] for tree in trees]).to(dtype) for name in trees[0]}
-
-    def _draw(self, generator: torch.Generator) -> Params:
+    @final
+    def draw(self, generator: Generator) -> Params:
+        """Initial tensors of one network, float64; see `Model.initialise`."""
         gates, tree = self.layer.gates, {}
         for at in range(self.layers):
             n_in = self.n_in if at == 0 else self.units
@@ -145,13 +135,8 @@ class Stacked:
         once. ValueError for shapes that do not fit.
         """
         members = params["w_rec_l0"].shape[0]
-        x = x.expand(members, *x.shape[-3:]) if x.dim() == 3 else x
-        if x.dim() != 4 or x.shape[0] != members or x.shape[-1] != self.n_in:
-            raise ValueError(f"x must be (T, B, {self.n_in}) or ({members}, T, B, {self.n_in}), not {tuple(x.shape)}")
-        shape = (members, x.shape[2], self.state_size)
-        state0 = params["w_rec_l0"].new_zeros(shape) if state0 is None else state0
-        if tuple(state0.shape) != shape:
-            raise ValueError(f"state0 must be {shape}, not {tuple(state0.shape)}")
+        x = inputs_of_members(x, members, self.n_in)
+        state0 = states_of_members(state0, (members, x.shape[2], self.state_size), like=params["w_rec_l0"])
         states = []
         for at, start in enumerate(self._by_layer(state0)):
             states.append(self.layer.rollout(_weights(params, at), x, start))
@@ -186,6 +171,7 @@ class Stacked:
         return places.view(self.layers, self.layer.parts, self.units).transpose(0, 1).flatten()
 
 
+@final
 @dataclass(frozen=True)
 class Elman(Stacked):
     """Stacked Elman networks h' = phi(x W_in + h W_rec + b_in + b_rec); `activation` a name or a function."""
@@ -198,6 +184,7 @@ class Elman(Stacked):
         return ElmanLayer(self.activation)
 
 
+@final
 @dataclass(frozen=True)
 class GRU(Stacked):
     """Gated recurrent units."""
@@ -208,6 +195,7 @@ class GRU(Stacked):
         return GRULayer()
 
 
+@final
 @dataclass(frozen=True)
 class LSTM(Stacked):
     """Long short-term memory; the state is h of every layer, then c of every layer."""

@@ -12,19 +12,20 @@ import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import final
 
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 
 from dynatlas.models.activations import activation_named
 from dynatlas.models.initial import draw
+from dynatlas.models.model import Model, Params, inputs_of_members
 from dynatlas.reductions import batched_product
 
-Params = dict[str, Tensor]
 
-
+@final
 @dataclass(frozen=True)
-class PopulationMLP:
+class PopulationMLP(Model):
     """Sizes, nonlinearity and initial weights of an ensemble of fully connected networks.
 
     `sizes` are the units of input, hidden layers and output. `activation` is a name (relu, tanh, identity, ...).
@@ -47,25 +48,8 @@ class PopulationMLP:
         """Number of weight matrices, D + 1."""
         return len(self.sizes) - 1
 
-    def initialise(
-        self,
-        generators: Sequence[torch.Generator],
-        copies: int = 1,
-        *,
-        shared: bool = False,
-        dtype: torch.dtype = torch.float32,
-    ) -> Params:
-        """Initial parameters of len(generators) x `copies` members, seed-major (member = seed_index * copies + copy).
-
-        With `shared`, the copies of a seed start from the same draw. Drawn in float64 and then cast.
-        """
-        trees = []
-        for generator in generators:
-            drawn = [self._draw(generator) for _ in range(1 if shared else copies)]
-            trees += drawn * copies if shared else drawn
-        return {name: torch.stack([tree[name] for tree in trees]).to(dtype) for name in trees[0]}
-
-    def _draw(self, generator: torch.Generator) -> Params:
+    def draw(self, generator: Generator) -> Params:
+        """Initial tensors of one network, float64; see `Model.initialise`."""
         tree = {}
         for layer, (rows, columns) in enumerate(itertools.pairwise(self.sizes), start=1):
             tree[f"w{layer}"] = draw(self.init, rows, columns, gain=self.gain, generator=generator)
@@ -80,9 +64,7 @@ class PopulationMLP:
         """
         phi = activation_named(self.activation).function
         members = params["w1"].shape[0]
-        state = x.expand(members, *x.shape[-2:])
-        if x.dim() not in (2, 3) or x.shape[-1] != self.sizes[0]:
-            raise ValueError(f"x must be (n, {self.sizes[0]}) or ({members}, n, {self.sizes[0]}), not {tuple(x.shape)}")
+        state = inputs_of_members(x, members, self.sizes[0], axes=("n",))
         found = []
         for layer in range(1, self.layers + 1):
             weight, bias = params[f"w{layer}"], params.get(f"b{layer}")

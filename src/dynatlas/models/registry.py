@@ -5,19 +5,19 @@ What a model can do is said by the tables that it stands in; MODELS has all of t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, final
 
-import torch
-from torch import Tensor, nn
-from torch.func import functional_call, stack_module_state, vmap
+from torch import Generator, Tensor, nn
+from torch.func import functional_call, vmap
 
 from dynatlas.models.convnet import ConvNet, ResNet, initialised
 from dynatlas.models.gain_saturation_rnn import GainSaturationRNN
 from dynatlas.models.gated import GRU, LSTM, Elman
 from dynatlas.models.mlp import PopulationMLP
-from dynatlas.models.rnn import ElmanRNN, Params
+from dynatlas.models.model import Model, Params
+from dynatlas.models.rnn import ElmanRNN
 
 
 @dataclass(frozen=True)
@@ -50,26 +50,16 @@ def _feedforward(make: Callable[[], Any], n_in: int = 3) -> RegisteredModel:
     return RegisteredModel(make, n_in, 2, _each_step_alone)
 
 
+@final
 @dataclass(frozen=True)
-class Modules:
+class Modules(Model):
     """Ordinary modules for images of 4 x 4 pixels, as an ensemble of them is run."""
 
     build: Callable[[], nn.Module]
 
-    def initialise(
-        self,
-        generators: Sequence[torch.Generator],
-        copies: int = 1,
-        *,
-        shared: bool = False,
-        dtype: torch.dtype = torch.float32,
-    ) -> Params:
-        """As `ElmanRNN.initialise`."""
-        modules: list[nn.Module] = []
-        for generator in generators:
-            drawn = [initialised(self.build, generator).to(dtype) for _ in range(1 if shared else copies)]
-            modules += drawn * copies if shared else drawn
-        return {name: tensor.detach() for name, tensor in stack_module_state(modules)[0].items()}
+    def draw(self, generator: Generator) -> Params:
+        """Initial parameters of one module."""
+        return {name: tensor.detach() for name, tensor in initialised(self.build, generator).named_parameters()}
 
     def logits(self, params: Mapping[str, Tensor], x: Tensor) -> Tensor:
         """(E, image, 16) -> (E, image, class)."""

@@ -9,20 +9,20 @@ Parameters are a dictionary of tensors with the ensemble's members as leading ax
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal, TypedDict, Unpack
+from typing import Literal, TypedDict, Unpack, final
 
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 
 from dynatlas.models.activations import activation_named, slope_of
 from dynatlas.models.initial import draw
+from dynatlas.models.model import Model, Params, inputs_of_members, states_of_members
 from dynatlas.models.noise import StepNoise
 from dynatlas.models.products import rows_times
 from dynatlas.models.recurrence import Readout, Recurrence, with_bias
 
-Params = dict[str, Tensor]
 Leak = Literal["outside", "inside"]
 Nonlinearity = str | Callable[[Tensor], Tensor]
 Noise = Tensor | StepNoise | None
@@ -37,8 +37,9 @@ class Conditions(TypedDict, total=False):
     state0: Tensor | None
 
 
+@final
 @dataclass(frozen=True)
-class ElmanRNN:
+class ElmanRNN(Model):
     """Sizes, nonlinearity and initial weights of an ensemble of rate RNNs.
 
     `alpha` is dt / tau. `leak` "outside" is the equation above (Marton et al. 2021); "inside" is
@@ -63,26 +64,9 @@ class ElmanRNN:
     output_init: str = "gaussian"
     output_gain: float = 1.0
 
-    def initialise(
-        self,
-        generators: Sequence[torch.Generator],
-        copies: int = 1,
-        *,
-        shared: bool = False,
-        dtype: torch.dtype = torch.float32,
-    ) -> Params:
-        """Initial parameters of len(generators) x `copies` members, seed-major (member = seed_index * copies + copy).
+    def draw(self, generator: Generator) -> Params:
+        """Initial tensors of one network, float64; see `Model.initialise`."""
 
-        With `shared`, the copies of a seed start from the same draw. One more seed, or one more copy with a generator
-        of its own, leaves the others' draws as they were. Drawn in float64 and then cast.
-        """
-        trees = []
-        for generator in generators:
-            drawn = [self._draw(generator) for _ in range(1 if shared else copies)]
-            trees += drawn * copies if shared else drawn
-        return {name: torch.stack([tree[name] for tree in trees]).to(dtype) for name in trees[0]}
-
-    def _draw(self, generator: torch.Generator) -> Params:
         def matrix(kind: str, rows: int, columns: int, gain: float) -> Tensor:
             return draw(kind, rows, columns, gain=gain, generator=generator)
 
@@ -140,7 +124,7 @@ def rollout(
     differentiable once); `fused=False` always goes through autograd, for higher derivatives and torch.func.
     """
     x, weights, alpha, noise_gain = _prepare(params, x, alpha, leak)
-    state0 = _initial_state(x, weights["w_rec"], state0)
+    state0 = states_of_members(state0, _state_shape(x, weights), like=weights["w_rec"])
     if fused and unit_mask is None and activity_noise is None and isinstance(activation, str):
         named = activation_named(activation)
         source = _source(noise, noise_gain)
@@ -171,7 +155,7 @@ def states_at(
     if bool((steps < 0).any()) or bool((steps >= x.shape[1]).any()):
         raise ValueError(f"steps must lie in 0..{x.shape[1] - 1}, got {int(steps.min())}..{int(steps.max())}")
     with torch.no_grad():
-        state0 = _initial_state(x, weights["w_rec"], state0)
+        state0 = states_of_members(state0, _state_shape(x, weights), like=weights["w_rec"])
         kept = torch.empty_like(state0)
         wanted, ends = steps.expand(state0.shape[:2])[..., None], set(steps.unique().tolist())
         unrolled = _unroll(weights, x, state0, alpha, activation, (noise, noise_gain), activity_noise, unit_mask)
@@ -248,9 +232,7 @@ def _argument(params: Mapping[str, Tensor], x: Tensor, s: Tensor) -> Tensor:
 def _prepare(params: Mapping[str, Tensor], x: Tensor, alpha: float, leak: Leak) -> tuple[Tensor, Params, float, float]:
     """x as (E, T, B, n_in); the recurrent weights; and, the inside leak folded into them, alpha and xi's factor."""
     members, n_in, _ = params["w_in"].shape
-    x = x.expand(members, *x.shape[-3:]) if x.dim() == 3 else x
-    if x.dim() != 4 or x.shape[0] != members or x.shape[-1] != n_in:
-        raise ValueError(f"x must be (T, B, {n_in}) or ({members}, T, B, {n_in}), not {tuple(x.shape)}")
+    x = inputs_of_members(x, members, n_in)
     if leak not in ("outside", "inside"):
         raise ValueError(f"leak must be 'outside' or 'inside', not {leak!r}")
     weights = {name: params[name] for name in ("w_in", "w_rec", "b") if name in params}
@@ -262,13 +244,9 @@ def _prepare(params: Mapping[str, Tensor], x: Tensor, alpha: float, leak: Leak) 
     return x, folded, 1.0, alpha
 
 
-def _initial_state(x: Tensor, w_rec: Tensor, state0: Tensor | None) -> Tensor:
-    shape = (x.shape[0], x.shape[2], w_rec.shape[-1])
-    if state0 is None:
-        return w_rec.new_zeros(shape)
-    if tuple(state0.shape) != shape:
-        raise ValueError(f"state0 must be {shape}, not {tuple(state0.shape)}")
-    return state0
+def _state_shape(x: Tensor, weights: Params) -> tuple[int, int, int]:
+    """(member, trial, unit)."""
+    return x.shape[0], x.shape[2], weights["w_rec"].shape[-1]
 
 
 def _source(noise: Noise, gain: float) -> Callable[[int, Tensor], Tensor] | None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from dynatlas.models.rnn import Params
+from dynatlas.models.model import Params
 
 
 def own_copy(tensor: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-Params = dict[str, Tensor]
+from dynatlas.models.model import Params
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import torch
 from torch import Generator, Tensor
 
 from dynatlas.ensemble.parameters import Params
-from dynatlas.models.gain_saturation import pooled
+from dynatlas.models.gain_saturation import pooled, shape_parameters
 from dynatlas.models.gain_saturation_rnn import GainSaturationRNN
 
 SMALLEST_GAIN = 1e-2
@@ -53,10 +53,10 @@ def cells_of(cells: Mapping[str, Sequence[str]], grids: Grids) -> list[Cell]:
 def start(rnn: GainSaturationRNN, generators: Sequence[Generator], cells: Sequence[Cell]) -> Params:
     """Parameters of seeds x cells, seed-major: all cells of a seed have the same weights."""
     params = rnn.initialise(generators, len(cells), shared=True)
-    for name, values in (("gain", [c.n for c in cells]), ("saturation", [c.s for c in cells])):
-        each = params[name].new_tensor(values).repeat(len(generators))
-        params[name] = each[:, None].repeat(1, rnn.units)
-    return params
+    n, s = (
+        params["w_rec"].new_tensor(one).repeat(len(generators)) for one in ([c.n for c in cells], [c.s for c in cells])
+    )
+    return params | shape_parameters("heterogeneous", n, s, units=rnn.units)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,8 @@ from dynatlas.instruments.accounting import count_parameters, count_trainable
 from dynatlas.instruments.dimension import participation_ratio
 from dynatlas.instruments.perturb import contiguous_lesions, family_named, perturb, random_lesions
 from dynatlas.jobs import Job, Run
-from dynatlas.models.rnn import Params, rollout
+from dynatlas.models.model import Params
+from dynatlas.models.rnn import rollout
 from dynatlas.reductions import mean_over_first
 from dynatlas.studies.task_primitives.costs import FORMULAS, build, cost_of, counts, trials_seen, updates
 from dynatlas.studies.task_primitives.world import MODULES, TASKS, Strategy, World, own_of, strategies_of

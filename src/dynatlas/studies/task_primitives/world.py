@@ -9,8 +9,9 @@ from typing import Any
 from torch import Generator, Tensor
 
 from dynatlas.jobs import Job, Run
+from dynatlas.models.model import Params
 from dynatlas.models.noise import StepNoise
-from dynatlas.models.rnn import ElmanRNN, Params, readout, states_at
+from dynatlas.models.rnn import ElmanRNN, readout, states_at
 from dynatlas.tasks.multitask import NINE_TASKS, Batch, correct, make_batch, task_ids
 from dynatlas.tasks.primitives import Stream, make_stream
 from dynatlas.tasks.timing import Timing, timing_named
