@@ -1,7 +1,8 @@
 """The hash of the code that a step runs, so that a job runs again when its code changes and only then.
 
 Snakemake does not see edits in imported modules. A fingerprint covers the named modules and everything of dynatlas that
-they import, transitively. It is taken over the parsed code without docstrings: a comment never retrains.
+they import, transitively. It is taken over the parsed code without docstrings and error texts: no wording retrains.
+What carries numbers without deciding them (`GROUND`) is followed, but not counted.
 """
 
 from __future__ import annotations
@@ -16,6 +17,17 @@ from typing import Any
 
 PACKAGE = "dynatlas"
 NUMERICAL_LIBRARIES = ("numpy", "torch")
+GROUND = frozenset(
+    {
+        *("steps", "artefacts", "nodes", "fingerprint", "names"),
+        *("config", "places", "calls", "plan", "keeping", "joint"),
+    }
+)
+"""Parts of the package that read declarations, hand on and keep what others compute. An edit of theirs makes nothing
+again: what is computed hangs on what they import, and what they may change in a file is `FORMAT`."""
+FORMAT = 1
+"""How `GROUND` hands on and keeps values: types, names, orders. It enters every key and is raised by hand, when the
+same functions with the same settings leave other content behind (`tests/ground/test_format.py` notices)."""
 
 
 class CodeIndex:
@@ -40,10 +52,10 @@ class CodeIndex:
         return sorted(self._paths)
 
     def tree(self, module: str) -> ast.Module:
-        """The parsed source of a module, without docstrings. Raises SyntaxError naming the file."""
+        """The parsed source of a module, without docstrings and error texts. Raises SyntaxError naming the file."""
         if module not in self._trees:
             path = self._paths[module]
-            self._trees[module] = _without_docstrings(ast.parse(path.read_bytes(), filename=str(path)))
+            self._trees[module] = _without_words(ast.parse(path.read_bytes(), filename=str(path)))
         return self._trees[module]
 
     def function(self, module: str, name: str) -> ast.FunctionDef | None:
@@ -76,9 +88,9 @@ class CodeIndex:
         return found
 
     def fingerprint(self, *modules: str) -> str:
-        """The hash of the closure of `modules`."""
+        """The hash of the closure of `modules`, but for what carries numbers without deciding them (`GROUND`)."""
         if modules not in self._fingerprints:
-            closure = sorted(self.closure(*modules))
+            closure = sorted(name for name in self.closure(*modules) if not _carries(name))
             self._fingerprints[modules] = digest(f"{name}:{self._digest(name)}" for name in closure)
         return self._fingerprints[modules]
 
@@ -147,10 +159,19 @@ def _imported(node: ast.AST, around: str) -> list[str]:
     return [f"{base}.{alias.name}" for alias in node.names]
 
 
-def _without_docstrings(node: Any) -> Any:
+def _carries(module: str) -> bool:
+    return module.removeprefix(f"{PACKAGE}.").partition(".")[0] in GROUND
+
+
+def _without_words(node: Any) -> Any:
+    """The statement without what only a person reads: docstrings, and what an exception or an assertion says."""
     for name, inside in list(_blocks(node)):
         # a text standing alone is a docstring, or one after an attribute: neither is ever computed with
-        setattr(node, name, [_without_docstrings(item) for item in inside if not _is_text(item)])
+        setattr(node, name, [_without_words(item) for item in inside if not _is_text(item)])
+    if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call):
+        node.exc.args, node.exc.keywords = [], []
+    elif isinstance(node, ast.Assert):
+        node.msg = None
     return node
 
 

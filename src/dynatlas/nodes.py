@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dynatlas.fingerprint import digest
+from dynatlas.fingerprint import FORMAT, digest
 
 ROOT = Path(__file__).resolve().parents[2]
 """The folder of Snakefile, config and src; what is declared is read from here, whatever the working folder."""
@@ -70,6 +70,7 @@ class Node:
             "device": self.device,
             "metrics": list(self.metrics),
             "code": self.fingerprint,
+            "format": FORMAT,
         }
 
     @property

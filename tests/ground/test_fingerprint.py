@@ -1,12 +1,13 @@
 """Fingerprints: other code, other hash; the same code in other words, the same hash."""
 
 import textwrap
+import tomllib
 from pathlib import Path
 
 import grimp
 import pytest
 
-from dynatlas.fingerprint import CodeIndex
+from dynatlas.fingerprint import GROUND, CodeIndex
 
 SOURCES = {
     "__init__": '"""A package."""',
@@ -98,6 +99,46 @@ def test_a_new_module_counts_only_once_it_is_used(package):
 def test_a_text_that_is_a_value_counts(package):
     before = package(up="k = 'one'").fingerprint("dynatlas.a")
     assert package(up="k = 'two'").fingerprint("dynatlas.a") != before
+
+
+@pytest.mark.parametrize("place", sorted(GROUND))
+def test_what_only_carries_numbers_is_followed_and_not_counted(package, place):
+    ground = {place: "from dynatlas.alone import n", "up": f"from dynatlas import {place}"}
+    index = package(**ground)
+    assert {f"dynatlas.{place}", "dynatlas.alone"} <= index.closure("dynatlas.a")
+    before = index.fingerprint("dynatlas.a")
+    assert package(**ground | {place: "from dynatlas.alone import n\nm = n"}).fingerprint("dynatlas.a") == before
+    assert package(alone="n = 2", **ground).fingerprint("dynatlas.a") != before
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "counts"),
+    [
+        ("raise ValueError(f'{x} is one')", "raise ValueError(f'one: {x}', x)", False),
+        ("raise ValueError(f'{x} is one')", "raise TypeError(f'{x} is one')", True),
+        ("raise ValueError(f'{x} is one')", "raise ValueError(f'{x} is one') from None", True),
+        ("assert x != 2, x", "assert x != 2, 'two'", False),
+        ("assert x != 2, x", "assert x != 3, x", True),
+        ("if x == 1:", "if x == 4:", True),
+        ("'said'", "'written'", True),
+    ],
+)
+def test_what_an_error_says_does_not_count_when_it_is_raised_does(package, old, new, counts):
+    source = (
+        "def g(x):\n    if x == 1:\n        raise ValueError(f'{x} is one')\n    assert x != 2, x\n    return 'said'"
+    )
+    assert source.count(old) == 1
+    before = package(late=source).fingerprint("dynatlas.a")
+    assert (package(late=source.replace(old, new)).fingerprint("dynatlas.a") != before) == counts
+
+
+def test_what_is_not_counted_is_there_and_forbidden_to_whatever_computes():
+    """But for words: `names` answers those who mistype."""
+    root = Path(__file__).parents[2]
+    contracts = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    (forbidden,) = [set(contract["forbidden_modules"]) for contract in contracts if contract["type"] == "forbidden"]
+    assert forbidden == {f"dynatlas.{place}" for place in GROUND} - {"dynatlas.names"}
+    assert all(f"dynatlas.{place}" in CodeIndex(root / "src") for place in GROUND)
 
 
 def test_functions_are_found_by_name(package):

@@ -9,12 +9,12 @@ from pathlib import Path
 import torch
 from torch import Generator, Tensor
 
-from dynatlas.config import nearest
 from dynatlas.datasets.cifar import read_cifar
 from dynatlas.datasets.digits import digits
 from dynatlas.datasets.labelled import Labelled, Split, split
 from dynatlas.datasets.manifolds import latent_manifold
 from dynatlas.datasets.mnist import read_images
+from dynatlas.names import nearest
 
 RELEVANT = 2
 """The first latent variables of the manifold decide the label, the others are nuisance."""
