@@ -134,37 +134,65 @@ def read_json(path: Path, *, key: str | None = None) -> dict[str, Any]:
 
 
 def write_run(path: Path, provenance: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:
-    """Write named arrays (torch tensors, numpy arrays, numbers) as sealed safetensors; shapes and types come back.
+    """Write arrays (torch tensors, numpy arrays, numbers) and groups of them by name, as sealed safetensors.
 
+    Shapes and types come back, and of a `dynatlas.members.Group` its members: its axes stand in the file's header.
     Raises ValueError naming an array that holds no numbers, or numbers of a type that the format has not.
     """
     from safetensors.numpy import save
 
-    plain = {name: _as_numpy(array, name) for name, array in arrays.items()}
-    short = {name for name, array in arrays.items() if str(getattr(array, "dtype", "")) == BFLOAT16}
+    flat, groups = _apart(arrays)
+    plain = {name: _as_numpy(array, name) for name, array in flat.items()}
+    short = {name for name, array in flat.items() if str(getattr(array, "dtype", "")) == BFLOAT16}
     header = {"sha256": BLANK.decode(), "provenance": json.dumps(dict(provenance), ensure_ascii=True)}
+    header |= {"groups": json.dumps(groups, ensure_ascii=True)} if groups else {}
     write_bytes(path, seal(_seal_first(save(plain, header), short)))
 
 
+def _apart(arrays: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """All arrays by the names that they have in the file, and of each group its axes and which arrays are its own."""
+    from dynatlas.members import Group
+
+    flat: dict[str, Any] = {}
+    groups: dict[str, Any] = {}
+    for name, given in arrays.items():
+        own = {f"{name}.{part}": array for part, array in given.items()} if isinstance(given, Group) else {name: given}
+        twice = sorted(set(flat) & set(own))
+        if twice:
+            raise ValueError(f"the run has two arrays {twice[0]!r}: one that is called so, and one of a group")
+        flat |= own
+        if isinstance(given, Group):
+            groups[name] = {"axes": given.members.axes, "arrays": dict(zip(given, own, strict=True))}
+    return flat, groups
+
+
 def read_run(path: Path, *, key: str | None = None) -> Run:
-    """The arrays of a run as torch tensors, in the order of their names, with its seeds and settings."""
+    """The arrays (torch tensors) and groups of a run, in the order of their names, with its seeds and settings."""
     from safetensors.torch import load
 
     from dynatlas.jobs import Run
+    from dynatlas.members import Group, Members
 
     raw = read_sealed(path)
     provenance = _provenance(raw, path)
     check_key(path, provenance, key)
-    arrays = load(raw)  # in an order that changes from call to call
-    return Run(
-        {name: arrays[name] for name in sorted(arrays)}, seeds=provenance["seeds"], settings=provenance["settings"]
-    )
+    found: dict[str, Any] = load(raw)  # in an order that changes from call to call
+    for name, group in json.loads(_metadata(raw).get("groups", "{}")).items():
+        own = {part: found.pop(stored) for part, stored in group["arrays"].items()}
+        found[name] = Group(Members(**group["axes"]), own)
+    ordered = {name: found[name] for name in sorted(found)}
+    return Run(ordered, seeds=provenance["seeds"], settings=provenance["settings"])
 
 
 def run_provenance(raw: bytes) -> dict[str, Any]:
     """The provenance in the header of a run's bytes."""
+    return json.loads(_metadata(raw)["provenance"])
+
+
+def _metadata(raw: bytes) -> dict[str, str]:
+    """The texts in the header of safetensors' bytes."""
     size = int.from_bytes(raw[:8], "little")
-    return json.loads(json.loads(raw[8 : 8 + size])["__metadata__"]["provenance"])
+    return json.loads(raw[8 : 8 + size])["__metadata__"]
 
 
 BFLOAT16 = "torch.bfloat16"
@@ -204,7 +232,7 @@ def _from_torch(tensor: Any) -> np.ndarray:
 
 
 def _seal_first(raw: bytes, short: Iterable[str] = ()) -> bytes:
-    """Put the seal before the provenance in a safetensors header (its writer's order of metadata is not fixed).
+    """Put the seal before all else in a safetensors header (its writer's order of metadata is not fixed).
 
     The provenance may itself hold other digests; the first one in the file must be the seal. Same length, so that
     offsets stay. The arrays `short` are called what they are: bfloat16, written as their bits.
@@ -214,7 +242,7 @@ def _seal_first(raw: bytes, short: Iterable[str] = ()) -> bytes:
     meta = header.pop("__metadata__")
     for name in short:
         header[name]["dtype"] = "BF16"
-    ordered = {"__metadata__": {"sha256": meta["sha256"], "provenance": meta["provenance"]}}
+    ordered = {"__metadata__": {"sha256": meta.pop("sha256")} | dict(sorted(meta.items()))}
     ordered |= dict(sorted(header.items(), key=lambda item: item[1]["data_offsets"]))
     text = json.dumps(ordered, separators=(",", ":"), ensure_ascii=False).encode()
     text += b" " * (-len(text) % 8)

@@ -84,7 +84,8 @@ class Progress:
 class Run(Mapping[str, Any]):
     """The arrays that a training step left, with the seeds and settings they were made with.
 
-    `run["weights"]` is a torch tensor (loaded once, on the CPU); `run.seeds` and `run.settings` say what they are.
+    `run["chance"]` is a torch tensor (loaded once, on the CPU), `run["networks"]` a `dynatlas.members.Group` where the
+    step returned one: arrays with named axes. `run.seeds` and `run.settings` say what they were made with.
     """
 
     def __init__(self, arrays: Mapping[str, Any], *, seeds: Sequence[int], settings: Mapping[str, Any]):
