@@ -8,13 +8,13 @@ A measure that makes its table in parts yields them, under `@gathered`.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ParamSpec
 
 import numpy as np
 
 from dynatlas.artefacts import check_table
-from dynatlas.members import Labels, Members
+from dynatlas.members import Members
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,7 +25,7 @@ RESERVED = ("metric", "value", "study", "experiment")
 
 
 def tidy(
-    values: Mapping[str, Any], dims: Members | Mapping[str, Labels], *, lost: Any = None, **conditions: Any
+    values: Mapping[str, Any], dims: Members | Mapping[str, Sequence[Any]], *, lost: Any = None, **conditions: Any
 ) -> pd.DataFrame:
     """A row for each number of `values`: metric -> an array whose axes are `dims`, tensor, numpy array, list or number.
 

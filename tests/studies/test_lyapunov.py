@@ -143,21 +143,23 @@ def test_dropout_hides_its_share_and_keeps_the_mean():
 def test_a_population_starts_as_drawn_and_a_seed_learns_as_if_it_were_alone(cell):
     run = trained(cell)
     net = network(cell, units=SETTINGS["cells"][cell], symbols=4)
-    start = with_gain(net.initialise(JOB.generators("initialisation"), 4), run["gain"].flatten())
-    for name, w in measure.parameters_at(run, 0).items():
-        assert torch.equal(w.flatten(0, 1), start[name])
-        assert not torch.equal(w, run[f"3.{name}"])
-    assert run["loss"].shape == (2, 4, 3)
+    start = with_gain(net.initialise(JOB.generators("initialisation"), 4), run["drawn"].flat()["gain"])
+    before, after = (run["networks"].at(step=step) for step in (0, 3))
+    for name, w in before.flat().items():
+        assert torch.equal(w, start[name])
+        assert not torch.equal(before[name], after[name])
+    assert run["course"].members.shape == (3, 2, 4)
     alone = trained(cell, Job(study="lyapunov", seeds=[1]))
-    assert torch.equal(alone["3.w_rec_l0"][0], run["3.w_rec_l0"][1])
-    assert torch.equal(alone["loss"][0], run["loss"][1])
+    for group, name in (("networks", "w_rec_l0"), ("course", "loss")):
+        assert torch.equal(alone[group].at(seed=1)[name], run[group].at(seed=1)[name])
 
 
 def test_learning_lowers_the_loss_of_a_text_that_repeats_itself():
     text = LAG | {"lag": 1, "keep": 1.0}
     steady = RANGES | {"gain": (0.9, 1.1), "learning_rate": (0.02, 0.02), "dropout": (0.0, 0.0)}
     run = trained(texts={"primary": text}, ranges=steady, steps=60, snapshots=[0, 60], batch=8)
-    assert bool((run["loss"][..., 1] < 0.5 * run["loss"][..., 0]).all())
+    loss = run["course"]["loss"]
+    assert bool((loss[1] < 0.5 * loss[0]).all())
 
 
 def test_snapshots_that_miss_an_end_are_refused():
@@ -169,12 +171,12 @@ def test_snapshots_that_miss_an_end_are_refused():
 
 def test_networks_that_diverge_are_counted_with_the_loss_of_a_guess():
     run = trained(ranges=RANGES | {"learning_rate": (1e38, 1e38)})
-    assert run["diverged"].all()
-    assert run["loss"][..., -1].tolist() == [[pytest.approx(math.log(4))] * 4] * 2
-    assert all(bool(w.isfinite().all()) for w in run.values())
+    assert run["drawn"]["diverged"].all()
+    assert run["course"].at(step=3)["loss"].tolist() == [[pytest.approx(math.log(4))] * 4] * 2
+    assert all(bool(w.isfinite().all()) for group in run.values() for w in group.values())
     table = measure.measure_spectra(JOB, trained=run, cell="rnn", text="primary", sequences=SEQUENCES, early=1)
     assert table.query("metric == 'diverged'")["value"].tolist() == [1] * 8
-    assert trained()["diverged"].sum() == 0
+    assert trained()["drawn"]["diverged"].sum() == 0
 
 
 def test_the_papers_settings_at_a_small_size(tmp_path):
@@ -194,8 +196,8 @@ def test_the_papers_settings_at_a_small_size(tmp_path):
     decay = {"start": 2, "every": 1, "factor": 0.95}
     job = Job(study="lyapunov", seeds=[0])
     run = trained("lstm", job, texts=texts, bias=False, inputs="recurrent", decay=decay)
-    assert not [name for name in run if ".b_in" in name or ".b_rec" in name]
-    assert run["0.w_in_l0"].shape[2] == len(set(raw.decode()))
+    assert not [name for name in run["networks"] if name.startswith(("b_in", "b_rec"))]
+    assert run["networks"]["w_in_l0"].shape[3] == len(set(raw.decode()))
     table = measure.measure_spectra(job, trained=run, cell="lstm", text="primary", sequences=SEQUENCES, early=1)
     assert np.isfinite(table["value"]).all()
     assert table.query("metric == 'exponent'")["order"].max() == 10

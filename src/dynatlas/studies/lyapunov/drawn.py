@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import torch
 
@@ -18,7 +17,8 @@ from dynatlas.instruments.gradients import gradient_growth_rate
 from dynatlas.instruments.lyapunov import jacobians_along, lyapunov_from_jacobians, lyapunov_spectrum
 from dynatlas.jobs import Job
 from dynatlas.models.gated import Stacked
-from dynatlas.studies.lyapunov.world import SPREAD, Text, network, rows, with_gain
+from dynatlas.studies.lyapunov.world import SPREAD, Text, network, with_gain
+from dynatlas.tables import gathered, tidy
 
 Texts = dict[str, dict[str, Any]]
 PRIMARY = "primary"
@@ -47,13 +47,14 @@ class Gradients:
     skip: int
 
 
-def measure_gradients(job: Job, *, texts: Texts, sizes: dict[str, Any]) -> pd.DataFrame:
+@gathered
+def measure_gradients(job: Job, *, texts: Texts, sizes: dict[str, Any]) -> Iterator[pd.DataFrame]:
     """Rate at which back-propagated vectors grow, against the exponents of the same Jacobians.
 
     `slope`, `lambda_1` and `lambda_2` for each gain; `error`: |slope - exponent| for each of the two (column `against`,
     elsewhere "none"); `correlation`: Pearson's, of slope and lambda_1 over networks (gain 0).
     """
-    size, frames = Gradients(**sizes), []
+    size = Gradients(**sizes)
     corpus = Text(**texts[PRIMARY]).read(job)
     for _, seed, net, params in populations(job, {"rnn": size.units}, size.gains, symbols=corpus.symbols):
         inputs = corpus.sequences(1, steps=size.steps, generator=job.generator("gradients", seed))
@@ -61,13 +62,12 @@ def measure_gradients(job: Job, *, texts: Texts, sizes: dict[str, Any]) -> pd.Da
         generator = job.generator("error vectors", seed)
         slope = gradient_growth_rate(jacobians, skip=size.skip, generator=generator)[:, 0].cpu()
         leading = lyapunov_from_jacobians(jacobians, k=2, burn_in=size.skip).exponents[:, 0].cpu()
-        r = torch.corrcoef(torch.stack([slope, leading[:, 0]]))[0, 1:]
-        frames.append(rows(r, seed, "correlation", gain=0.0, against="none"))
-        frames.append(rows(slope, seed, "slope", gain=size.gains, against="none"))
-        for name, exponent in zip(("lambda_1", "lambda_2"), leading.T, strict=True):
-            frames.append(rows(exponent, seed, name, gain=size.gains, against="none"))
-            frames.append(rows((slope - exponent).abs(), seed, "error", gain=size.gains, against=name))
-    return pd.concat(frames, ignore_index=True)
+        r = torch.corrcoef(torch.stack([slope, leading[:, 0]]))[0, 1]
+        exponents = {"lambda_1": leading[:, 0], "lambda_2": leading[:, 1]}
+        yield tidy({"correlation": r}, {}, seed=seed, gain=0.0, against="none")
+        yield tidy({"slope": slope} | exponents, {"gain": size.gains}, seed=seed, against="none")
+        for name, exponent in exponents.items():
+            yield tidy({"error": (slope - exponent).abs()}, {"gain": size.gains}, seed=seed, against=name)
 
 
 @dataclass(frozen=True)
@@ -82,13 +82,14 @@ class Lengths:
     """Orders of the exponents whose running estimate is kept."""
 
 
-def measure_lengths(job: Job, *, texts: Texts, cells: dict[str, int], sizes: dict[str, Any]) -> pd.DataFrame:
+@gathered
+def measure_lengths(job: Job, *, texts: Texts, cells: dict[str, int], sizes: dict[str, Any]) -> Iterator[pd.DataFrame]:
     """How the exponents settle with the length T of a sequence (column `steps`).
 
     `spread`: standard deviation of lambda_1 over sequences (order 1). `running`: estimates of some exponents (column
     `order`) along the first sequence, of the first gain.
     """
-    size, frames = Lengths(**sizes), []
+    size = Lengths(**sizes)
     corpus = Text(**texts[PRIMARY]).read(job)
     for cell, seed, net, params in populations(job, cells, size.gains, symbols=corpus.symbols):
         generator = job.generator("lengths", seed)
@@ -96,14 +97,12 @@ def measure_lengths(job: Job, *, texts: Texts, cells: dict[str, int], sizes: dic
         for steps in size.lengths:
             part = inputs[: size.burn_in + steps]
             first = lyapunov_spectrum(net, params, part, k=1, burn_in=size.burn_in).exponents[..., 0]
-            where = {"cell": cell, "steps": steps, "gain": size.gains, "order": 1}
-            frames.append(rows(first.std(dim=1), seed, "spread", **where))
+            yield tidy({"spread": first.std(dim=1)}, {"gain": size.gains}, seed=seed, cell=cell, steps=steps, order=1)
         one = {name: w[:1] for name, w in params.items()}
         found = lyapunov_spectrum(net, one, inputs[:, :1], k=max(size.shown), burn_in=size.burn_in)
-        for order in size.shown:
-            where = {"cell": cell, "steps": found.steps.tolist(), "gain": size.gains[0], "order": order}
-            frames.append(rows(found.running[0, 0, :, order - 1], seed, "running", **where))
-    return pd.concat(frames, ignore_index=True)
+        running = found.running[0, 0][:, [order - 1 for order in size.shown]]
+        axes = {"steps": found.steps.tolist(), "order": size.shown}
+        yield tidy({"running": running}, axes, seed=seed, cell=cell, gain=size.gains[0])
 
 
 @dataclass(frozen=True)
@@ -116,18 +115,17 @@ class Shares:
     burn_in: int
 
 
-def measure_shares(job: Job, *, texts: Texts, cells: dict[str, int], sizes: dict[str, Any]) -> pd.DataFrame:
+@gathered
+def measure_shares(job: Job, *, texts: Texts, cells: dict[str, int], sizes: dict[str, Any]) -> Iterator[pd.DataFrame]:
     """`lambda_1` and `mean` exponent of each network (column `gain`) on each sequence (column `sequence`)."""
-    size, frames = Shares(**sizes), []
+    size = Shares(**sizes)
+    axes = {"gain": size.gains, "sequence": range(size.sequences)}
     corpus = Text(**texts[PRIMARY]).read(job)
     for cell, seed, net, params in populations(job, cells, size.gains, symbols=corpus.symbols):
         generator = job.generator("shares", seed)
         inputs = corpus.sequences(size.sequences, steps=size.burn_in + size.steps, generator=generator)
         found = lyapunov_spectrum(net, params, inputs, burn_in=size.burn_in).exponents
-        gain, sequence = np.repeat(size.gains, size.sequences), np.tile(range(size.sequences), len(size.gains))
-        for metric, values in (("lambda_1", found.amax(dim=-1)), ("mean", found.mean(dim=-1))):
-            frames.append(rows(values.flatten(), seed, metric, cell=cell, gain=gain, sequence=sequence))
-    return pd.concat(frames, ignore_index=True)
+        yield tidy({"lambda_1": found.amax(dim=-1), "mean": found.mean(dim=-1)}, axes, seed=seed, cell=cell)
 
 
 @dataclass(frozen=True)
@@ -139,13 +137,14 @@ class Starts:
     burn_in: int
 
 
-def measure_starts(job: Job, *, cells: dict[str, int], sizes: dict[str, Any]) -> pd.DataFrame:
+@gathered
+def measure_starts(job: Job, *, cells: dict[str, int], sizes: dict[str, Any]) -> Iterator[pd.DataFrame]:
     """Exponents of networks whose weights, those of the inputs among them, are all U(-p, p), for each p (`spread`).
 
     They read uniform random symbols; biases are 0. `largest` and `smallest` of the N leading exponents of N units;
     `next`, the largest of the others where there are others (LSTM: hidden units beside the memory cells).
     """
-    size, frames = Starts(**sizes), []
+    size = Starts(**sizes)
     for cell, units in cells.items():
         net = network(cell, units=units, symbols=4)
         gain = torch.tensor(size.spreads, device=job.device) * units**0.5 / SPREAD
@@ -158,5 +157,4 @@ def measure_starts(job: Job, *, cells: dict[str, int], sizes: dict[str, Any]) ->
             found = lyapunov_spectrum(net, params, inputs, burn_in=size.burn_in).mean
             picked = {"largest": found[:, 0], "smallest": found[:, units - 1]}
             picked |= {"next": found[:, units]} if found.shape[1] > units else {}
-            frames += [rows(value, seed, name, cell=cell, spread=size.spreads) for name, value in picked.items()]
-    return pd.concat(frames, ignore_index=True)
+            yield tidy(picked, {"spread": size.spreads}, seed=seed, cell=cell)

@@ -6,7 +6,7 @@ Each identity is measured as stated, and with a wrong index that must miss it: t
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import product
 from typing import Any, NamedTuple
@@ -23,6 +23,7 @@ from dynatlas.models.gated import Elman, Stacked
 from dynatlas.models.initial import orthogonal
 from dynatlas.reductions import mean_over_first
 from dynatlas.studies.lyapunov.world import CELLS, network
+from dynatlas.tables import gathered, tidy
 
 HENON, LORENZ = (0.41922, -1.62319), (0.9056, 0.0, -14.5723)
 """Exponents at the usual parameters (Sprott, Chaos and Time-Series Analysis, 2003)."""
@@ -58,7 +59,8 @@ class Sizes:
     dt: float
 
 
-def measure_identities(job: Job, *, sizes: dict[str, Any]) -> pd.DataFrame:
+@gathered
+def measure_identities(job: Job, *, sizes: dict[str, Any]) -> Iterator[pd.DataFrame]:
     """`deviation`: the largest one of each identity (column `part`) from its closed form, right and wrong (`arm`).
 
     `exponent` and `expected` are the numbers themselves (column `order`, from 1; the deviation stands at 0).
@@ -66,29 +68,13 @@ def measure_identities(job: Job, *, sizes: dict[str, Any]) -> pd.DataFrame:
     parts: dict[str, Arms] = {}
     for identity in (linear, sum_rule, henon_map, lorenz_flow, scaled):
         parts |= identity(job, Sizes(**sizes))
-    frames = []
     for part, arms in parts.items():
         for arm, found in arms.items():
             exponents, expected = found.exponents.double(), found.expected.double().expand_as(found.exponents)
-            deviation = (exponents - expected).abs().amax(dim=1, keepdim=True)
-            frames.append(by_order(deviation, job.seeds, "deviation", first=0, part=part, arm=arm))
-            for metric, values in (("exponent", exponents), ("expected", expected)):
-                frames.append(by_order(values, job.seeds, metric, first=1, part=part, arm=arm))
-    return pd.concat(frames, ignore_index=True)
-
-
-def by_order(values: Tensor, seeds: Sequence[int], metric: str, *, first: int, **where: Any) -> pd.DataFrame:
-    """Rows of values (seed, k), with the column `order` counted from `first`."""
-    k = values.shape[1]
-    return pd.DataFrame(
-        {
-            "seed": [seed for seed in seeds for _ in range(k)],
-            **where,
-            "order": list(range(first, first + k)) * len(values),
-            "metric": metric,
-            "value": values.flatten().tolist(),
-        }
-    )
+            deviation = (exponents - expected).abs().amax(dim=1)
+            axes = {"seed": job.seeds, "order": range(1, exponents.shape[1] + 1)}
+            yield tidy({"deviation": deviation}, {"seed": job.seeds}, order=0, part=part, arm=arm)
+            yield tidy({"exponent": exponents, "expected": expected}, axes, part=part, arm=arm)
 
 
 def drawn(job: Job, purpose: str, *shape: int, draw: Callable[..., Tensor] = torch.rand) -> Tensor:
@@ -192,21 +178,18 @@ def scaled(job: Job, sizes: Sizes) -> dict[str, Arms]:
     return {"scaled": by_scale, "orthogonal": by_turn}
 
 
-def measure_jacobians(job: Job, *, sizes: dict[str, Any]) -> pd.DataFrame:
+@gathered
+def measure_jacobians(job: Job, *, sizes: dict[str, Any]) -> Iterator[pd.DataFrame]:
     """Largest difference between exponents from closed-form Jacobians and from those of torch.func (nats per step).
 
     Columns: cell, layers, bias, and `jacobian`: "analytic", or for a GRU of one layer "without reset": its closed form
     without what passes through the reset gate. `sizes`: `units`, `steps` and the numbers of `layers`.
     """
-    frames = []
     for cell, depth, bias in product(CELLS, sizes["layers"], (True, False)):
         net = CELLS[cell](4, sizes["units"], 4, layers=depth, bias=bias, recurrent_gain=2.0)
         found = _differences(job, net, steps=sizes["steps"], wrong=cell == "gru" and depth == 1)
-        where = {"cell": cell, "layers": depth, "bias": bias, "metric": "deviation"}
-        for jacobian, values in found.items():
-            own = {"seed": list(job.seeds), "jacobian": jacobian, "value": values.tolist()}
-            frames.append(pd.DataFrame(own | where))
-    return pd.concat(frames, ignore_index=True)
+        axes, values = {"jacobian": list(found), "seed": job.seeds}, torch.stack(list(found.values()))
+        yield tidy({"deviation": values}, axes, cell=cell, layers=depth, bias=bias)
 
 
 def _differences(job: Job, net: Stacked, *, steps: int, wrong: bool) -> dict[str, Tensor]:

@@ -13,10 +13,10 @@ import pandas as pd
 from torch import Tensor
 
 from dynatlas.claims.heldout import heldout_readout
-from dynatlas.ensemble.parameters import Params
 from dynatlas.instruments.lyapunov import lyapunov_spectrum
 from dynatlas.jobs import Job, Run
-from dynatlas.studies.lyapunov.world import Text, network, rows
+from dynatlas.studies.lyapunov.world import Text, network
+from dynatlas.tables import gathered, tidy
 
 Summaries = dict[str, np.ndarray]
 """Numbers of each network, by name, (seed, configuration)."""
@@ -37,9 +37,10 @@ BAND = (-0.5, 0.0)
 """Where good networks are expected to have lambda_1 (claim C7)."""
 
 
+@gathered
 def measure_spectra(
     job: Job, *, trained: Run, cell: str, text: str, sequences: dict[str, int], early: int
-) -> pd.DataFrame:
+) -> Iterator[pd.DataFrame]:
     """Lyapunov spectra of trained networks; all of a seed are measured on the same held-out sequences.
 
     `exponent` (columns `step`, `order`): after 0, `early` and all updates, and of the first seed's networks at every
@@ -47,90 +48,67 @@ def measure_spectra(
     stand at step 0, order 0.
     `sequences`: how many `sequences` of so many `steps` after `burn_in`. ValueError if `early` is no snapshot.
     """
-    told, where, frames = trained.settings, {"cell": cell, "text": text}, []
-    snapshots = told["snapshots"]
+    where, snapshots = {"cell": cell, "text": text}, trained.settings["snapshots"]
     if early not in snapshots:
         raise ValueError(f"early: {early}: allowed is one of the snapshots {snapshots}")
-    for place, seed in enumerate(job.seeds):
-        steps = snapshots if place == 0 else sorted({0, early, snapshots[-1]})
-        for step, spectrum in _spectra(job, trained, place, steps, **sequences):
-            frames.append(_spectrum_rows(spectrum, seed, step=step, **where))
-        networks = {"configuration": np.arange(told["configurations"]), "order": 0}
-        for at, step in enumerate(snapshots):
-            frames.append(rows(trained["loss"][place, :, at], seed, "loss", **where, step=step, **networks))
-        for name in (*HYPERPARAMETERS, "diverged"):
-            frames.append(rows(trained[name][place], seed, name, **where, step=0, **networks))
-    return pd.concat(frames, ignore_index=True)
+    for seed in job.seeds:
+        steps = snapshots if seed == job.seeds[0] else sorted({0, early, snapshots[-1]})
+        for step, spectrum in _spectra(job, trained, seed, steps, **sequences):
+            axes = trained["drawn"].members.at(seed=seed).times(order=range(1, spectrum.shape[1] + 1))
+            yield tidy({"exponent": spectrum}, axes, seed=seed, step=step, **where)
+    course, drawn = trained["course"], trained["drawn"]
+    yield tidy(course, course.members, order=0, **where)
+    yield tidy(drawn, drawn.members, step=0, order=0, **where)
 
 
 def _spectra(
-    job: Job, trained: Run, place: int, at: list[int], *, sequences: int, steps: int, burn_in: int
+    job: Job, trained: Run, seed: int, at: list[int], *, sequences: int, steps: int, burn_in: int
 ) -> Iterator[tuple[int, Tensor]]:
     """Of one seed's networks at these updates, (configuration, k)."""
     told = trained.settings
     corpus = Text(**told["texts"][told["text"]]).read(job)
     net = network(told["cell"], units=told["cells"][told["cell"]], symbols=corpus.symbols, bias=told["bias"])
-    generator = job.generator("evaluation", job.seeds[place])
+    generator = job.generator("evaluation", seed)
     inputs = corpus.sequences(sequences, steps=burn_in + steps, generator=generator)
     for step in at:
-        params = {name: w[place].double().to(job.device) for name, w in parameters_at(trained, step).items()}
-        yield step, lyapunov_spectrum(net, params, inputs, burn_in=burn_in).mean
+        params = trained["networks"].at(seed=seed, step=step).to(job.device)
+        found = lyapunov_spectrum(net, {name: w.double() for name, w in params.items()}, inputs, burn_in=burn_in)
+        yield step, found.mean
 
 
-def parameters_at(trained: Run, step: int) -> Params:
-    """Parameters (seed, configuration, ...) after so many updates."""
-    start = f"{step}."
-    return {name.removeprefix(start): trained[name] for name in trained if name.startswith(start)}
-
-
-def _spectrum_rows(spectrum: Tensor, seed: int, **where: Any) -> pd.DataFrame:
-    """Rows of a spectrum (configuration, k)."""
-    count, k = spectrum.shape
-    places = {"configuration": np.repeat(range(count), k), "order": np.tile(range(1, k + 1), count)}
-    return rows(spectrum.flatten(), seed, "exponent", **where, **places)
-
-
-def measure_networks(job: Job, *, spectra: pd.DataFrame, early: int) -> pd.DataFrame:
+@gathered
+def measure_networks(job: Job, *, spectra: pd.DataFrame, early: int) -> Iterator[pd.DataFrame]:
     """Numbers of each network: those of `summaries`, and its final loss as foreseen by readouts of what is known early.
 
     Readouts are fitted on the other seeds' networks (see `FORESEEN` and `FEATURES`).
     """
-    frames = []
     for where, networks in populations(spectra, early):
         found = networks | {
             name: heldout_readout(features(networks, reader), networks["final_loss"], k=NEIGHBOURS).predicted
             for name, reader in FORESEEN.items()
         }
-        for metric, values in found.items():
-            for seed, own in zip(job.seeds, values, strict=True):
-                frames.append(rows(own, seed, metric, **where, configuration=range(len(own))))
-    return pd.concat(frames, ignore_index=True)
+        yield tidy(found, {"seed": job.seeds, "configuration": range(found["gain"].shape[1])}, **where)
 
 
-def measure_readouts(job: Job, *, spectra: pd.DataFrame, early: int) -> pd.DataFrame:
+@gathered
+def measure_readouts(job: Job, *, spectra: pd.DataFrame, early: int) -> Iterator[pd.DataFrame]:
     """How well the final validation loss is foreseen, and where good and bad networks have their lambda_1.
 
     Readouts (column `reader`) are fitted on the other seeds: `r2` and `spearman` on the held-out one. `distance` and
     `in_band` (column `quarter`): see `edges`. `losses`: the networks' own, or permuted among those of a seed. Columns
     that say nothing of a row hold "all".
     """
-    frames = []
+    seeds = {"seed": job.seeds}
     for where, networks in populations(spectra, early):
         own = networks["final_loss"]
         order = np.stack([job.rng("permuted losses", seed).permutation(own.shape[1]) for seed in job.seeds])
         for losses, target in (("own", own), ("permuted", np.take_along_axis(own, order, axis=1))):
             for reader in FEATURES:
                 found = heldout_readout(features(networks, reader), target, k=NEIGHBOURS)
-                for metric, values in (("r2", found.r2), ("spearman", found.spearman)):
-                    frames.append(_by_seed(job, values, metric, **where, losses=losses, reader=reader, quarter="all"))
+                scores = {"r2": found.r2, "spearman": found.spearman}
+                yield tidy(scores, seeds, **where, losses=losses, reader=reader, quarter="all")
             for (metric, quarter), values in edges(networks["early_lambda_1"], target).items():
-                frames.append(_by_seed(job, values, metric, **where, losses=losses, reader="all", quarter=quarter))
-    return pd.concat(frames, ignore_index=True)
-
-
-def _by_seed(job: Job, values: np.ndarray, metric: str, **where: Any) -> pd.DataFrame:
-    """A row for each seed, values (seed,)."""
-    return pd.DataFrame({"seed": list(job.seeds), **where, "metric": metric, "value": values})
+                yield tidy({metric: values}, seeds, **where, losses=losses, reader="all", quarter=quarter)
 
 
 def features(networks: Summaries, reader: str) -> np.ndarray:

@@ -12,6 +12,7 @@ import io
 import math
 import pickletools
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from dynatlas.claims.heldout import heldout_readout
 from dynatlas.claims.statistics import spearman
 from dynatlas.datasets.published import MissingFileError, WrongFileError
 from dynatlas.jobs import Job
+from dynatlas.tables import gathered, tidy
 
 SOURCE = "folder 'CharRNN/WP/HP/Grid Search' of github.com/shlizee/lyapunov-hyperopt"
 EPOCHS = (4, 15)
@@ -142,7 +144,8 @@ def _operations(stream: io.BytesIO, file: Path) -> list[tuple[str, Any]]:
         raise ValueError(f"{file}: damaged ({error})") from None
 
 
-def measure_published(job: Job, *, folder: str, sha256: str) -> pd.DataFrame:
+@gathered
+def measure_published(job: Job, *, folder: str, sha256: str) -> Iterator[pd.DataFrame]:
     """The study's statistics on the authors' grid, at epochs 4 and 15.
 
     `target`: the lowest validation loss of all epochs, or the one of the last (two networks came apart late).
@@ -154,13 +157,9 @@ def measure_published(job: Job, *, folder: str, sha256: str) -> pd.DataFrame:
     grid = read_grid(Path(folder), sha256=sha256)
     seed = job.seeds[0]
     order = job.rng("folds", seed).permutation(len(grid.losses))
-    rows = [
-        {"seed": seed, "epoch": epoch, "target": target, "metric": metric, "value": value}
-        for epoch in EPOCHS
-        for target, losses in (("lowest", grid.losses.min(axis=1)), ("last", grid.losses[:, -1]))
-        for metric, value in grid_statistics(grid, epoch, losses, order).items()
-    ]
-    return pd.DataFrame(rows)
+    for epoch in EPOCHS:
+        for target, losses in (("lowest", grid.losses.min(axis=1)), ("last", grid.losses[:, -1])):
+            yield tidy(grid_statistics(grid, epoch, losses, order), {}, seed=seed, epoch=epoch, target=target)
 
 
 def grid_statistics(grid: Grid, epoch: int, final: np.ndarray, order: np.ndarray) -> dict[str, float]:

@@ -16,6 +16,7 @@ from dynatlas.ensemble.parameters import Params
 from dynatlas.ensemble.schedules import AtSteps
 from dynatlas.ensemble.watch import Watch
 from dynatlas.jobs import Job
+from dynatlas.members import Group, Members
 from dynatlas.models.gated import Stacked
 from dynatlas.models.rnn import readout
 from dynatlas.studies.lyapunov.world import Text, network, with_gain
@@ -44,7 +45,7 @@ def train_networks(
     job: Job, *, cell: str, text: str, texts: dict[str, dict[str, Any]], cells: dict[str, int], bias: bool, inputs: str,
     configurations: int, ranges: dict[str, tuple[float, float]], window: int, batch: int, steps: int,
     decay: dict[str, float] | None, snapshots: list[int], validation: int,
-) -> dict[str, Tensor]:  # fmt: skip
+) -> dict[str, Group]:  # fmt: skip
     """`configurations` networks of each seed that read windows of a text and predict the next symbol.
 
     Gain, learning rate and dropout of each network are drawn from `ranges` (see `draw_configurations`). All networks of
@@ -52,14 +53,15 @@ def train_networks(
     the positions that the text scores; Adam, gradients clipped to norm 1 for each network. `decay`: arguments of
     `StepDecay`, or None.
 
-    Returns, with leading axes (seed, configuration): `gain`, `learning_rate`, `dropout`; `loss`, the validation loss in
-    nats a symbol at each snapshot (..., snapshot); `<step>.<name>`, the parameters after so many updates; and which
-    `diverged`: these keep their last finite parameters, and have the loss of a guess. Raises ValueError for snapshots
-    that do not begin at 0 and end at `steps`.
+    Returns, with axes (step, seed, configuration), the parameters of the `networks` at each snapshot and their
+    `course`: `loss`, the validation loss in nats a symbol; and of each network (seed, configuration) as `drawn` its
+    `gain`, `learning_rate` and `dropout`, and whether it `diverged`: such a one keeps its last finite parameters, and
+    has the loss of a guess. Raises ValueError for snapshots that do not begin at 0 and end at `steps`.
     """
     if snapshots != sorted(set(snapshots)) or (snapshots[0], snapshots[-1]) != (0, steps):
         raise ValueError(f"snapshots: {snapshots}: wanted are rising steps from 0 to {steps}")
     corpus = Text(**texts[text]).read(job)
+    members = Members(seed=job.seeds, configuration=range(configurations))
     drawn = draw_configurations(job, configurations, ranges)
     net = network(cell, units=cells[cell], symbols=corpus.symbols, bias=bias)
     start = net.initialise(job.generators("initialisation"), configurations)
@@ -90,13 +92,12 @@ def train_networks(
     noted, diverged = fitted.logs["snapshot"].at(snapshots), fitted.diverged_at >= 0
     wild = diverged & (fitted.diverged_at < torch.tensor(snapshots, device=job.device)[:, None])
     losses = torch.where(wild | ~noted["loss"].isfinite(), math.log(corpus.symbols), noted["loss"])
-    shape = (len(job.seeds), configurations)
-    by_step = {
-        f"{step}.{name}": noted[name][place].unflatten(0, shape)
-        for name in start
-        for place, step in enumerate(snapshots)
+    along = Members(step=snapshots, **members.axes)
+    return {
+        "networks": Group(along, {name: members.split(noted[name], dim=1) for name in start}),
+        "course": Group(along, {"loss": members.split(losses, dim=1)}),
+        "drawn": Group(members, drawn | {"diverged": members.split(diverged)}),
     }
-    return drawn | by_step | {"loss": losses.T.unflatten(0, shape), "diverged": diverged.unflatten(0, shape)}
 
 
 def draw_configurations(job: Job, count: int, ranges: Ranges) -> dict[str, Tensor]:

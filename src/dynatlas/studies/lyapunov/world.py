@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-import numpy as np
-import pandas as pd
 import torch
 from torch import Generator, Tensor
 
@@ -111,9 +109,3 @@ def with_gain(params: Params, gain: Tensor, *, inputs: str = "unit") -> Params:
     if inputs == "recurrent":
         scaled["w_in_l0"] = params["w_in_l0"] * gain * SPREAD / params["w_rec_l0"].shape[1] ** 0.5
     return params | scaled
-
-
-def rows(values: Any, seed: int, metric: str, **where: Any) -> pd.DataFrame:
-    """One row for each value (n,), of a tensor or an array; every condition is one value, or one for each row."""
-    listed = values.detach().cpu().double().numpy() if isinstance(values, Tensor) else np.asarray(values, dtype=float)
-    return pd.DataFrame({"seed": seed, **where, "metric": metric, "value": listed})
