@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, ParamSpec
 
 import numpy as np
 
-from dynatlas.artefacts import check_table
 from dynatlas.members import Members
 
 if TYPE_CHECKING:
@@ -58,18 +57,13 @@ def tidy(
 
 
 def gathered(measure: Callable[Given, Iterable[pd.DataFrame]]) -> Callable[Given, pd.DataFrame]:
-    """A measure that yields parts of its table, as one that returns the table.
-
-    Raises ArtefactError for rows that are there twice, or lack a column that others have.
-    """
+    """A measure that yields parts of its table, as one that returns the table."""
 
     @functools.wraps(measure)
     def whole(*given: Given.args, **more: Given.kwargs) -> pd.DataFrame:
         import pandas as pd
 
-        table = pd.concat(list(measure(*given, **more)), ignore_index=True)
-        check_table(table)
-        return table
+        return pd.concat(list(measure(*given, **more)), ignore_index=True)
 
     return whole
 

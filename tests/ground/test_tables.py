@@ -105,9 +105,10 @@ def measure_parts(*, tasks: list[str]) -> Iterator[pd.DataFrame]:
         yield tidy({"a": X[:, place]}, {"seed": SEEDS}, task=task)
 
 
-def test_parts_of_a_measure_become_one_checked_table():
+def test_parts_of_a_measure_become_one_table():
     whole = measure_parts(tasks=TASKS)
     assert {(row.seed, row.task): row.value for row in whole.itertuples()} == by_hand(X)
     assert (measure_parts.__name__, measure_parts.__doc__) == ("measure_parts", "Parts.")
+    check_table(whole, metrics=["a"])
     with pytest.raises(ArtefactError, match=r"3 rows are not unique in \(seed, task, metric\)"):
-        measure_parts(tasks=["Go", "Go"])
+        check_table(measure_parts(tasks=["Go", "Go"]))
