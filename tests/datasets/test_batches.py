@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from dynatlas.datasets.batches import batch_order
+from dynatlas.datasets.batches import batch_order, draw_batch
 
 
 def streams(count):
@@ -33,3 +33,16 @@ def test_seeds_have_orders_of_their_own_that_more_updates_and_seeds_only_extend(
 def test_batches_that_cannot_be_are_refused(size):
     with pytest.raises(ValueError, match="wanted is 1 to 23"):
         batch_order(23, updates=1, size=size, generators=streams(1))
+
+
+def test_batches_with_replacement_are_uniform_and_each_seeds_own():
+    drawn = draw_batch(7, size=7000, generators=streams(3))
+    assert drawn.shape == (3, 7000)
+    for own in drawn:
+        counts = own.bincount(minlength=7)
+        assert len(counts) == 7
+        assert ((counts - 1000).abs() < 6 * (1000 * 6 / 7) ** 0.5).all()
+    assert not torch.equal(drawn[0], drawn[1])
+    assert torch.equal(draw_batch(7, size=7000, generators=streams(1))[0], drawn[0])
+    source = streams(1)
+    assert not torch.equal(draw_batch(7, size=9, generators=source), draw_batch(7, size=9, generators=source))

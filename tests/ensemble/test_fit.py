@@ -17,7 +17,7 @@ from dynatlas.ensemble.fit import fit
 from dynatlas.ensemble.optimisers import SGD, Adam
 from dynatlas.ensemble.parameters import Layout, select_members
 from dynatlas.ensemble.schedules import Every, LinearDecay
-from dynatlas.ensemble.watch import Watch, first_crossing
+from dynatlas.ensemble.watch import Watch, first_crossing, snapshot_at
 from dynatlas.jobs import Job
 from dynatlas.models.rnn import ElmanRNN, readout, rollout
 from dynatlas.models.torch_layout import to_torch
@@ -170,6 +170,16 @@ def test_a_diverged_member_stands_still_is_counted_and_troubles_nobody():
     assert fitted.diverged == 1
     assert torch.equal(fitted.parameters["w"][1], until.parameters["w"][1])
     assert torch.equal(fitted.parameters["w"][[0, 2]], sound.parameters["w"][[0, 2]])
+
+
+def test_snapshots_are_the_parameters_after_so_many_updates():
+    fitted = fit(quadratic, start(), steps=7, optimiser=SGD(lr=0.1), watches={"kept": snapshot_at([0, 3])})
+    log = fitted.logs["kept"]
+    assert log.steps.tolist() == [0, 3, 7]
+    short = fit(quadratic, start(), steps=3, optimiser=SGD(lr=0.1)).parameters
+    wanted = {0: start(), 3: short, 7: fitted.parameters}
+    for place, step in enumerate(log.steps.tolist()):
+        assert all(torch.equal(log.values[name][place], tensor) for name, tensor in wanted[step].items())
 
 
 def test_watches_log_stop_and_keep():

@@ -9,7 +9,7 @@ import torch
 
 from dynatlas.ensemble.fit import fit
 from dynatlas.ensemble.optimisers import SGD, Adam, AdamW, per_member
-from dynatlas.ensemble.schedules import AtSteps, Constant, CosineDecay, Every, Geometric, LinearDecay
+from dynatlas.ensemble.schedules import AtSteps, Constant, CosineDecay, Every, Geometric, LinearDecay, StepDecay
 
 CASES = {
     "sgd": (SGD, torch.optim.SGD, {"weight_decay": 0.1}),
@@ -73,6 +73,21 @@ def test_linear_and_cosine_halfway():
     assert LinearDecay(0, 0.2)(10, budget).item() == pytest.approx(0.6)
     assert CosineDecay(0, 0.2)(10, budget).item() == pytest.approx(0.6)
     assert CosineDecay(0, 0.0)(5, budget).item() == pytest.approx(0.5 * (1 + math.cos(math.pi / 4)))
+
+
+@pytest.mark.parametrize(("start", "every", "factor"), [(5, 5, 0.5), (7, 3, 0.95), (0, 4, 0.1)])
+def test_steps_of_decay_are_torchs(start, every, factor):
+    decay = StepDecay(start, every, factor)
+    optimiser = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+    milestones = range(start, 40, every)
+    theirs = torch.optim.lr_scheduler.MultiStepLR(optimiser, [m for m in milestones if m > 0], factor)
+    first = factor if start == 0 else 1.0
+    for step in range(40):
+        factors = decay(step, torch.tensor([20, 50]))
+        assert factors.dtype == torch.float64
+        assert factors.tolist() == pytest.approx([first * theirs.get_last_lr()[0]] * 2, rel=1e-12)
+        optimiser.step()
+        theirs.step()
 
 
 def test_occasions():

@@ -1,4 +1,4 @@
-"""Which examples are seen when: one random order an epoch, drawn for each seed by its own generator."""
+"""Which examples are seen when, drawn for each seed by its own generator: in epochs, or with replacement."""
 
 from __future__ import annotations
 
@@ -24,3 +24,8 @@ def batch_order(count: int, *, updates: int, size: int, generators: Sequence[Gen
         drawn = [torch.randperm(count, generator=generator, device=generator.device) for _ in epochs]
         orders.append(torch.stack(drawn)[:, : each * size].reshape(-1, size)[:updates])
     return torch.stack(orders, dim=1)
+
+
+def draw_batch(count: int, *, size: int, generators: Sequence[Generator]) -> Tensor:
+    """The next batch of each seed, long (seed, size): `size` of `count` examples, drawn with replacement."""
+    return torch.stack([torch.randint(count, (size,), generator=own, device=own.device) for own in generators])

@@ -61,6 +61,20 @@ class CosineDecay:
         return warm * (self.final + (1 - self.final) * 0.5 * (1 + torch.cos(math.pi * progress)))
 
 
+@dataclass(frozen=True)
+class StepDecay:
+    """1, then times `factor` every `every` updates, for the first time at update `start`; the budget plays no part."""
+
+    start: int
+    every: int
+    factor: float
+
+    def __call__(self, step: int, budget: Tensor) -> Tensor:
+        """See `Schedule`."""
+        times = max(0, (step - self.start) // self.every + 1)
+        return torch.full_like(budget, math.pow(self.factor, times), dtype=torch.float64)
+
+
 class Occasion(Protocol):
     """A set of steps."""
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from dynatlas.ensemble.parameters import Params
-from dynatlas.ensemble.schedules import Every, Occasion
+from dynatlas.ensemble.schedules import AtSteps, Every, Occasion
 
 Measured = Mapping[str, Tensor]
 
@@ -29,6 +29,11 @@ class Watch:
     reached: Callable[[Measured], Tensor] | None = None
     stop: bool = False
     keep: bool = False
+
+
+def snapshot_at(steps: Iterable[int]) -> Watch:
+    """Keeps all parameters after each of these numbers of updates; read them with `Log.at`."""
+    return Watch(lambda params, step: params, at=AtSteps(frozenset(steps)))
 
 
 def first_crossing(values: Tensor, steps: Tensor, criterion: Callable[[Tensor], Tensor]) -> Tensor:
