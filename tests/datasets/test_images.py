@@ -1,4 +1,4 @@
-"""Images by the name of their set: shipped and published ones are cut in the same way, and moved together."""
+"""Images by the name of their set: shipped and published ones are cut in the same way."""
 
 from __future__ import annotations
 
@@ -105,12 +105,3 @@ def test_unknown_sets_are_answered_with_the_nearest_and_missing_files_with_their
     for name in PUBLISHED:
         with pytest.raises(FileNotFoundError, match=str(tmp_path / name)):
             image_split(name, folder=tmp_path)
-
-
-def test_both_parts_move_together():
-    parts = image_split("digits", train=1000, test=5)
-    moved = parts.to("meta")
-    for part, before in ((moved.train, parts.train), (moved.test, parts.test)):
-        assert (part.x.device.type, part.y.device.type) == ("meta", "meta")
-        assert (part.x.shape, part.y.dtype) == (before.x.shape, torch.int64)
-    assert torch.equal(parts.to("cpu").test.x, parts.test.x)

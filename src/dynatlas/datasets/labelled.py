@@ -24,10 +24,6 @@ class Labelled:
     def __getitem__(self, index: Tensor | slice) -> Labelled:
         return Labelled(self.x[index], self.y[index])
 
-    def to(self, device: torch.device | str) -> Labelled:
-        """The same examples on another device."""
-        return Labelled(self.x.to(device), self.y.to(device))
-
 
 @dataclass(frozen=True)
 class Split:
@@ -35,10 +31,6 @@ class Split:
 
     train: Labelled
     test: Labelled
-
-    def to(self, device: torch.device | str) -> Split:
-        """The same parts on another device."""
-        return Split(self.train.to(device), self.test.to(device))
 
 
 def split(data: Labelled, train: int, *, seed: int = 0) -> Split:

@@ -9,10 +9,11 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
-from dynatlas.instruments.accounting import Updates, count_built, count_parameters, count_trainable, count_updates
+from dynatlas.instruments.accounting import Updates, count_built, count_updates
 from dynatlas.jobs import Run
 from dynatlas.models.model import Params
 from dynatlas.models.modular import assemble_modules, split_copies
+from dynatlas.studies.task_primitives.formulas import count_parameters, count_trainable
 from dynatlas.studies.task_primitives.world import TASKS, Strategy, World
 from dynatlas.tasks.multitask import INPUT_CHANNELS, OUTPUT_CHANNELS, SENSORY_INPUTS
 from dynatlas.tasks.primitives import inputs_seen

@@ -11,7 +11,6 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from dynatlas.instruments.accounting import count_parameters, count_trainable
 from dynatlas.instruments.dimension import participation_ratio
 from dynatlas.instruments.perturb import contiguous_lesions, family_named, perturb, random_lesions
 from dynatlas.jobs import Job, Run
@@ -19,6 +18,7 @@ from dynatlas.models.model import Params
 from dynatlas.models.rnn import rollout
 from dynatlas.reductions import mean_over_first
 from dynatlas.studies.task_primitives.costs import FORMULAS, build, cost_of, counts, trials_seen, updates
+from dynatlas.studies.task_primitives.formulas import count_parameters, count_trainable
 from dynatlas.studies.task_primitives.world import MODULES, TASKS, Strategy, World, own_of, strategies_of
 from dynatlas.tasks.multitask import OUTPUT_CHANNELS, build_trial
 from dynatlas.tasks.primitives import PRIMITIVES, STREAM_CHANNELS
