@@ -20,9 +20,9 @@ import numpy as np
 
 from dynatlas.claims.compounds import all_of, any_of, count_of, outlook
 from dynatlas.claims.intervals import Floats, mean_interval
-from dynatlas.claims.statistics import STATISTICS
 from dynatlas.claims.verdicts import HYPOTHESES, REPRODUCED, outcomes
 from dynatlas.seeds import numpy_stream
+from dynatlas.statistics import STATISTICS
 
 ROOT = Path(__file__).resolve().parents[1]
 SEEDS = (5, 6, 8, 10, 20)

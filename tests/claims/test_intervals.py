@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from dynatlas.claims.intervals import mean_interval, sign_flip_p, t_p
-from dynatlas.claims.statistics import icc, ranks, slope, spearman
 from dynatlas.claims.verdicts import HYPOTHESES, p_sign_flip, p_value
+from dynatlas.statistics import icc, ranks, slope, spearman
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ import pytest
 from dynatlas.claims.checks import check_claims, parse_claims
 from dynatlas.claims.decide import decide
 from dynatlas.claims.ledger import join_rows, render, summarise
-from dynatlas.claims.spread import levelled, no_spread, rounding
-from dynatlas.claims.statistics import icc, slope, spearman
 from dynatlas.config import ConfigError
+from dynatlas.spread import levelled, no_spread, rounding
+from dynatlas.statistics import icc, slope, spearman
 
 PAIR = {"treatment": {"arm": "new"}, "reference": {"arm": "old"}}
 NOISE = np.array([-1.0, 1.0, -0.5, 0.5, -0.2, 0.2, -0.9, 0.9])

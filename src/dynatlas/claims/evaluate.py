@@ -11,7 +11,6 @@ from dynatlas.claims.compounds import Outlook, all_of, any_of, combined_p, count
 from dynatlas.claims.declaration import Claim, Gate, Part, at_scale
 from dynatlas.claims.intervals import mean_interval
 from dynatlas.claims.sample import Permutation, Sample, Source, draw_sample
-from dynatlas.claims.spread import Floats, no_spread
 from dynatlas.claims.tables import ClaimError
 from dynatlas.claims.verdicts import (
     CONTRADICTED,
@@ -25,6 +24,7 @@ from dynatlas.claims.verdicts import (
     p_sign_flip,
     p_value,
 )
+from dynatlas.spread import Floats, no_spread
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dynatlas.claims.spread import Floats, no_spread
+from dynatlas.spread import Floats, no_spread
 
 EXACT_UP_TO = 40
 """Seeds up to which all sign flips are enumerated (2^20 sums of each half)."""

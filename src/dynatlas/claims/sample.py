@@ -10,10 +10,10 @@ import pandas as pd
 
 from dynatlas.claims.declaration import Part, Term, at_scale, effective
 from dynatlas.claims.intervals import Floats
-from dynatlas.claims.spread import levelled, no_spread, rounding
-from dynatlas.claims.statistics import STATISTICS
 from dynatlas.claims.tables import ClaimError, Grid, Table, aligned, grid, reduce_grid, select
 from dynatlas.names import nearest
+from dynatlas.spread import levelled, no_spread, rounding
+from dynatlas.statistics import STATISTICS
 
 Permutation = Callable[[int, int], np.ndarray]
 """(seed, number of conditions) -> an order of the conditions: the wrong pairing of a control."""

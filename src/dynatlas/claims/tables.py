@@ -11,8 +11,8 @@ import pandas as pd
 
 from dynatlas.claims.declaration import Reduction, Selector, Value
 from dynatlas.claims.intervals import Floats
-from dynatlas.claims.spread import rounding
 from dynatlas.names import nearest
+from dynatlas.spread import rounding
 
 FIXED = ("seed", "metric", "value")
 PROVENANCE = ("study", "experiment")

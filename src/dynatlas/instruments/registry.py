@@ -11,10 +11,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Generator, Tensor
 
-from dynatlas.instruments import curvature, dimension, embedding, geometry, gradients, information, probes
+from dynatlas.instruments import curvature, dimension, embedding, geometry, gradients, heldout, information, probes
 from dynatlas.instruments import lyapunov_summaries as summaries
 from dynatlas.instruments.dimension_profile import ESTIMATORS, dimension_interval, measure_dimension
 from dynatlas.instruments.input_statistics import transform_inputs
@@ -158,6 +159,21 @@ def _streams(count: int) -> list[Generator]:
     return [torch.Generator().manual_seed(seed) for seed in range(count)]
 
 
+def _foreseen(cases: Tensor) -> Tensor:
+    """Of (case, seed, configuration, two features and the target): a case is a whole experiment of several seeds."""
+    found = [heldout.heldout_readout(case[..., :2], case[..., 2], k=3).predicted for case in _arrays(cases)]
+    return torch.from_numpy(np.stack(found))
+
+
+def _chosen(cases: Tensor) -> Tensor:
+    return torch.from_numpy(np.stack([heldout.cross_fitted_best(case)[1] for case in _arrays(cases)]))
+
+
+def _arrays(cases: Tensor) -> np.ndarray:
+    """For an instrument on numpy arrays, which know no bfloat16."""
+    return (cases.float() if cases.dtype == torch.bfloat16 else cases).numpy()
+
+
 def _drift(like: Tensor, start: int) -> Tensor:
     """States of one unit, the same in all cases, (case, 20, 1)."""
     return _DRIFT[start : start + 20, None].expand(len(like), 20, 1)
@@ -209,6 +225,8 @@ ON_STATES = {
         lambda x: information.mixed_ksg(x[..., :2], x[..., 2:], k=3),
         constant=lambda value: math.log(40) - float(torch.digamma(torch.tensor(40.0, dtype=torch.float64))),
     ),
+    "heldout_readout": RegisteredInstrument((4, 6, 3), _foreseen, proportional, lambda value: value),
+    "cross_fitted_best": RegisteredInstrument((4, 6), _chosen, proportional, lambda value: value),
 }
 ON_JACOBIANS = {
     "lyapunov_from_jacobians": _on_product(_spectrum_of),

@@ -11,8 +11,8 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from dynatlas.claims.heldout import cross_fitted_best, heldout_readout
 from dynatlas.ensemble.parameters import Params, select_members
+from dynatlas.instruments.heldout import cross_fitted_best, heldout_readout
 from dynatlas.jobs import Job, Run
 from dynatlas.models.gain_saturation_rnn import GainSaturationRNN
 from dynatlas.studies.adaptive_activation.cells import Cell, cells_of

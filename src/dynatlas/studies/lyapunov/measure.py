@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from torch import Tensor
 
-from dynatlas.claims.heldout import heldout_readout
+from dynatlas.instruments.heldout import heldout_readout
 from dynatlas.instruments.lyapunov import lyapunov_spectrum
 from dynatlas.jobs import Job, Run
 from dynatlas.studies.lyapunov.world import Text, network

@@ -20,10 +20,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dynatlas.claims.heldout import heldout_readout
-from dynatlas.claims.statistics import spearman
 from dynatlas.datasets.published import MissingFileError, WrongFileError
+from dynatlas.instruments.heldout import heldout_readout
 from dynatlas.jobs import Job
+from dynatlas.statistics import spearman
 from dynatlas.tables import gathered, tidy
 
 SOURCE = "folder 'CharRNN/WP/HP/Grid Search' of github.com/shlizee/lyapunov-hyperopt"

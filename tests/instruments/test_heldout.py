@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dynatlas.claims.heldout import cross_fitted_best, heldout_readout
+from dynatlas.instruments.heldout import cross_fitted_best, heldout_readout
 
 
 def data(seeds=5, configs=16, p=2, seed=0):

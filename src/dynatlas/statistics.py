@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from dynatlas.claims.spread import Floats, no_spread
+from dynatlas.spread import Floats, no_spread
 
 
 def ranks(x: Floats) -> Floats:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dynatlas.claims.spread import Floats, no_spread
-from dynatlas.claims.statistics import spearman
+from dynatlas.spread import Floats, no_spread
+from dynatlas.statistics import spearman
 
 
 @dataclass(frozen=True)
