@@ -21,7 +21,7 @@ from dynatlas.studies.dimensionality.losses import (
 )
 from dynatlas.studies.dimensionality.measure import average_excess, measure_images, measure_noise
 from dynatlas.studies.dimensionality.problems import RELEVANT, Problem, problem_named
-from dynatlas.studies.dimensionality.profiles import accuracy, summary
+from dynatlas.studies.dimensionality.profiles import summary
 from dynatlas.studies.dimensionality.train import Recipe, learn, network, train_images, train_noise
 
 JOB = Job(study="test", seeds=[0, 1])
@@ -117,12 +117,6 @@ def test_summaries_of_a_profile():
     profile = [torch.tensor([float(v)]) for v in (5, 7, 6, 4, 2)]
     found = {name: float(value) for name, value in summary("mle", profile).items()}
     assert found == {"last_mle": 4, "expansion_mle": 2, "compression_mle": 3}
-
-
-def test_accuracy_counts_each_member_against_its_own_labels():
-    logits = torch.eye(3).expand(2, 3, 3)
-    assert accuracy(logits, torch.tensor([[0, 1, 2], [0, 0, 0]])).tolist() == pytest.approx([1, 1 / 3])
-    assert accuracy(logits, torch.tensor([0, 1, 0])).tolist() == pytest.approx([2 / 3, 2 / 3])
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from dynatlas.datasets.manifolds import draw_manifold
+from dynatlas.ensemble.classification import accuracy
 from dynatlas.ensemble.parameters import Params
 from dynatlas.instruments.curvature import Estimate, gauss_newton_trace, hessian_trace
 from dynatlas.instruments.dimension import participation_ratio
@@ -27,7 +28,6 @@ from dynatlas.studies.dimensionality.profiles import (
     WHOLE,
     Networks,
     Values,
-    accuracy,
     chosen,
     has_dimension,
     layer_rows,
@@ -192,7 +192,8 @@ def image_layers(model: ConvNet | ResNet, problem: Problem, diverged: Tensor) ->
     train, test = problem.data.train[: len(problem.data.test)], problem.data.test
     layers = [layer.flatten(1) for layer in model.layers(as_images(problem, test.x))]
     answers = model(as_images(problem, train.x))
-    fitted = {"test_accuracy": accuracy(layers[-1], test.y), "train_accuracy": accuracy(answers, train.y)}
+    parts = {"test_accuracy": (layers[-1], test.y), "train_accuracy": (answers, train.y)}
+    fitted = {name: accuracy(logits[None], y)[0] for name, (logits, y) in parts.items()}
     if not has_dimension(diverged[None], [layer[None] for layer in (*layers, answers)]):
         return [], fitted
     return [measure_dimension(layer, ESTIMATORS, dropped=True) for layer in layers], fitted

@@ -11,6 +11,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from dynatlas.ensemble.classification import accuracy
 from dynatlas.ensemble.parameters import Params
 from dynatlas.instruments.dimension_profile import measure_dimension
 from dynatlas.jobs import Job, Run
@@ -124,8 +125,3 @@ def summary(name: str, profile: Sequence[Tensor]) -> dict[str, Tensor]:
     peak, last = hidden.amax(dim=0), hidden[-1]
     found = {"last": last, "expansion": peak - profile[0], "compression": peak - last}
     return {f"{key}_{name}": value for key, value in found.items()}
-
-
-def accuracy(logits: Tensor, y: Tensor) -> Tensor:
-    """Share of right answers: (member, example, class), (example,) or (member, example) -> (member,)."""
-    return (logits.argmax(dim=-1) == y).double().mean(dim=-1)

@@ -15,6 +15,7 @@ from torch import Tensor
 from dynatlas.datasets.digits import inked_rows
 from dynatlas.datasets.labelled import Labelled
 from dynatlas.elementwise import modulus
+from dynatlas.ensemble.classification import accuracy
 from dynatlas.ensemble.parameters import Params
 from dynatlas.instruments.dimension import participation_ratio, twonn_dimension
 from dynatlas.instruments.embedding import principal_components, t_sne
@@ -68,7 +69,7 @@ def states_of(params: Params, images: Tensor, times: Sequence[int]) -> Tensor:
 
 def right(params: Params, states: Tensor, y: Tensor) -> Tensor:
     """Accuracy of the network's own readout on states (time, image, unit) -> (time,)."""
-    return (answers(params, states) == y).double().mean(dim=-1)
+    return accuracy(readout(params, states[None])[0], y)
 
 
 def answers(params: Params, states: Tensor) -> Tensor:
@@ -121,12 +122,12 @@ def measure_readouts(
     for name, _, seed, params in members(job, trained, longer):
         if name not in lengths:
             continue
-        given = answers(params, states_of(params, test.x, times))
-        accuracy = (given == test.y).double().mean(dim=-1)
-        permuted = best_permutation_accuracy(given, test.y)
-        peak = times[int(accuracy.argmax())]
+        states = states_of(params, test.x, times)
+        reached = right(params, states, test.y)
+        permuted = best_permutation_accuracy(answers(params, states), test.y)
+        peak = times[int(reached.argmax())]
         frames += [
-            rows(accuracy, seed, "accuracy", network=name, time=times),
+            rows(reached, seed, "accuracy", network=name, time=times),
             rows(permuted, seed, "permuted_accuracy", network=name, time=times),
             rows([peak - length for length in lengths.values()], seed, "peak_minus_length", network=name,
                  time=list(lengths.values())),
