@@ -19,8 +19,8 @@ from pathlib import Path
 import numpy as np
 
 from dynatlas.claims.compounds import all_of, any_of, count_of, outlook
-from dynatlas.claims.intervals import Floats, mean_interval
 from dynatlas.claims.verdicts import HYPOTHESES, REPRODUCED, outcomes
+from dynatlas.intervals import Floats, mean_interval
 from dynatlas.seeds import numpy_stream
 from dynatlas.statistics import STATISTICS
 

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from dynatlas.claims.intervals import mean_interval, sign_flip_p, t_p
 from dynatlas.claims.verdicts import HYPOTHESES, p_sign_flip, p_value
+from dynatlas.intervals import mean_interval, sign_flip_p, t_p
 from dynatlas.statistics import icc, ranks, slope, spearman
 
 

@@ -12,8 +12,8 @@ from scipy import integrate, stats
 
 from dynatlas.claims.compounds import all_of, any_of, count_of, outlook
 from dynatlas.claims.declaration import COMPOUNDS, RULE_FIELDS
-from dynatlas.claims.intervals import mean_interval
 from dynatlas.claims.verdicts import CONTRADICTED, HYPOTHESES, REPRODUCED, outcomes
+from dynatlas.intervals import mean_interval
 from dynatlas.statistics import STATISTICS, slope, spearman
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -18,7 +18,7 @@ from dynatlas.figures.marks import (
 )
 from dynatlas.figures.palette import arm_styles
 from dynatlas.figures.style import new_panels
-from dynatlas.figures.tables import summarise, t_interval
+from dynatlas.figures.tables import seed_interval, summarise
 
 STYLES = arm_styles(["MP", "SEP"])
 
@@ -47,7 +47,7 @@ def test_points_draw_every_seed_the_mean_and_the_interval(axes):
     groups = {"SEP": [0.1, 0.4, 0.2], "MP": [0.9]}
     points_with_interval(axes, groups, styles=STYLES)
     drawn = np.concatenate([line.get_ydata() for line in axes.lines])
-    interval = t_interval(groups["SEP"])
+    interval = seed_interval(groups["SEP"])
     assert {0.1, 0.4, 0.2, 0.9, interval.mean, interval.low, interval.high} <= set(drawn[~np.isnan(drawn)])
     assert [label.get_text() for label in axes.get_xticklabels()] == ["SEP", "MP"]
 

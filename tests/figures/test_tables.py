@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from dynatlas.figures.tables import log_summary, rows_where, summarise, t_interval
+from dynatlas.figures.tables import log_summary, rows_where, seed_interval, summarise
+from dynatlas.intervals import mean_interval
 
 
 @pytest.fixture
@@ -19,26 +20,27 @@ def curve():
 def test_interval_is_that_of_scipy(n, level):
     values = np.random.default_rng(n).normal(3, 2, n)
     expected = stats.ttest_1samp(values, 0).confidence_interval(level)
-    ours = t_interval(values, level)
+    ours = seed_interval(values, level)
     np.testing.assert_allclose(
         [ours.mean, ours.low, ours.high], [values.mean(), expected.low, expected.high], rtol=1e-12
     )
 
 
 def test_no_spread_gives_the_point():
-    assert t_interval([2.0, 2.0, 2.0]) == t_interval([2.0, 2.0])
+    assert seed_interval([2.0, 2.0, 2.0]) == seed_interval([2.0, 2.0])
 
 
-def test_one_seed_has_no_interval():
-    interval = t_interval([2.0])
-    assert interval.mean == 2
-    assert np.isnan([interval.low, interval.high]).all()
+def test_figures_and_claims_have_one_interval():
+    """One seed, and equal ones, have the point; nearly equal ones too, as far as rounding explains."""
+    for values in ([2.0], [0.1 + 0.2, 0.3, 0.3], [1.0, 3.0]):
+        assert seed_interval(values) == tuple(map(float, mean_interval(np.array(values))))
+    assert seed_interval([2.0]) == (2.0, 2.0, 2.0)
 
 
 @pytest.mark.parametrize("values", [[], [1.0, float("nan")], [float("inf"), 0.0]])
 def test_what_is_not_finite_is_refused(values):
     with pytest.raises(ValueError, match="finite"):
-        t_interval(values)
+        seed_interval(values)
 
 
 def test_summary_keeps_order_and_counts(curve):

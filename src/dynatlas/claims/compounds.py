@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dynatlas.claims.intervals import Floats
 from dynatlas.claims.verdicts import CONTRADICTED, INCONCLUSIVE, REPRODUCED, Bools, Hypothesis
+from dynatlas.intervals import Floats
 
 
 def all_of(verdicts: NDArray[np.str_]) -> NDArray[np.str_]:

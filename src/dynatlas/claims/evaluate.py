@@ -9,7 +9,6 @@ import numpy as np
 
 from dynatlas.claims.compounds import Outlook, all_of, any_of, combined_p, count_of, outlook
 from dynatlas.claims.declaration import Claim, Gate, Part, at_scale
-from dynatlas.claims.intervals import mean_interval
 from dynatlas.claims.sample import Permutation, Sample, Source, draw_sample
 from dynatlas.claims.tables import ClaimError
 from dynatlas.claims.verdicts import (
@@ -24,6 +23,7 @@ from dynatlas.claims.verdicts import (
     p_sign_flip,
     p_value,
 )
+from dynatlas.intervals import mean_interval
 from dynatlas.spread import Floats, no_spread
 
 

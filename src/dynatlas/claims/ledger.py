@@ -10,9 +10,9 @@ from typing import Any, get_args
 import numpy as np
 
 from dynatlas.claims.declaration import RestsOn
-from dynatlas.claims.intervals import Floats
 from dynatlas.claims.kept import Kept
 from dynatlas.claims.verdicts import REPORTED, VERDICTS
+from dynatlas.intervals import Floats
 
 LedgerRow = dict[str, Any]
 

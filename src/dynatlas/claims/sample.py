@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from dynatlas.claims.declaration import Part, Term, at_scale, effective
-from dynatlas.claims.intervals import Floats
 from dynatlas.claims.tables import ClaimError, Grid, Table, aligned, grid, reduce_grid, select
+from dynatlas.intervals import Floats
 from dynatlas.names import nearest
 from dynatlas.spread import levelled, no_spread, rounding
 from dynatlas.statistics import STATISTICS

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from dynatlas.claims.declaration import Reduction, Selector, Value
-from dynatlas.claims.intervals import Floats
+from dynatlas.intervals import Floats
 from dynatlas.names import nearest
 from dynatlas.spread import rounding
 

@@ -13,7 +13,7 @@ from math import inf
 import numpy as np
 from numpy.typing import NDArray
 
-from dynatlas.claims.intervals import Floats, sign_flip_p, t_p
+from dynatlas.intervals import Floats, sign_flip_p, t_p
 
 REPRODUCED, DIRECTION, CONTRADICTED = "reproduced", "direction", "contradicted"
 INCONCLUSIVE, REPORTED, NOT_RUN = "inconclusive", "reported", "not run"

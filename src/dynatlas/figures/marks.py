@@ -13,7 +13,8 @@ import numpy as np
 from dynatlas.figures.contrast import ink_on
 from dynatlas.figures.palette import INK, NEUTRAL, ArmStyle
 from dynatlas.figures.style import log_axis
-from dynatlas.figures.tables import Interval, log_summary, summarise, t_interval
+from dynatlas.figures.tables import log_summary, seed_interval, summarise
+from dynatlas.intervals import Interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -51,7 +52,7 @@ def points_with_interval(
 ) -> None:
     """One column a group: left a small point a seed in the order of seeds, right the mean with its t interval."""
     for position, (name, values) in enumerate(groups.items()):
-        _column(axes, position, values, t_interval(values, level), styles[name])
+        _column(axes, position, values, seed_interval(values, level), styles[name])
     _name_columns(axes, list(groups))
 
 
@@ -72,11 +73,10 @@ def log_points(axes: Axes, groups: Mapping[str, Sequence[float]], *, styles: Map
         if min(values) <= 0:
             raise ValueError(f"log_points: {name} has the value {min(values)}, which has no logarithm")
     for position, (name, values) in enumerate(groups.items()):
-        logs = t_interval(np.log(values))
-        interval = Interval(*np.exp([logs.mean, logs.low, logs.high]).tolist())
+        interval = Interval(*np.exp(seed_interval(np.log(values))).tolist())
         _column(axes, position, values, interval, styles[name])
         above: dict[str, Any] = {"textcoords": "offset points", "ha": "center", "fontsize": 7}
-        axes.annotate(short_number(interval.mean), (position, np.nanmax([*values, interval.high])), (0, 6), **above)
+        axes.annotate(short_number(interval.mean), (position, max(*values, interval.high)), (0, 6), **above)
     _leave_room(axes)
     log_axis(axes, "y")
     _name_columns(axes, list(groups))
@@ -91,7 +91,7 @@ def _leave_room(axes: Axes) -> None:
 
 def _column(axes: Axes, position: float, values: Sequence[float], interval: Interval, style: ArmStyle) -> None:
     """Points of seeds left, mean and interval right; the mean alone, in the middle, where all seeds agree."""
-    if np.ptp(values) == 0:
+    if interval.low == interval.high:
         mean_with_interval(axes, position, interval, style)
         return
     look: dict[str, Any] = {"marker": style.marker, "color": style.color, "linestyle": "none"}

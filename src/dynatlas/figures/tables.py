@@ -6,22 +6,14 @@ Every interval in a figure comes from the table, by Student's t; nothing here dr
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from dynatlas.intervals import Interval, mean_interval
+
 if TYPE_CHECKING:
     from pandas import DataFrame
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A mean and its interval; all three the same where values do not spread, nan bounds for a single value."""
-
-    mean: float
-    low: float
-    high: float
 
 
 def rows_where(table: DataFrame, **wanted: object) -> DataFrame:
@@ -48,22 +40,16 @@ def refuse_gaps(table: DataFrame, columns: Sequence[str]) -> None:
         )
 
 
-def t_interval(values: Sequence[float] | np.ndarray, level: float = 0.95) -> Interval:
-    """Mean and two-sided Student-t interval of independent values, shape (n,).
+def seed_interval(values: Sequence[float] | np.ndarray, level: float = 0.95) -> Interval:
+    """Mean and t interval of one value a seed, shape (n,), as claims have them; the point for one seed.
 
     Raises:
         ValueError: no value, or one that is not finite.
     """
-    from scipy.special import stdtrit  # the quantile of scipy.stats.t, at a tenth of its import
-
     sample = np.asarray(values, dtype=float).ravel()
     if sample.size == 0 or not np.isfinite(sample).all():
         raise ValueError(f"an interval needs finite values, got {sample.tolist()}")
-    mean = float(sample.mean())
-    if sample.size == 1:
-        return Interval(mean, float("nan"), float("nan"))
-    half = float(stdtrit(sample.size - 1, (1 + level) / 2) * sample.std(ddof=1) / np.sqrt(sample.size))
-    return Interval(mean, mean - half, mean + half)
+    return Interval(*map(float, mean_interval(sample, level)))
 
 
 def summarise(table: DataFrame, by: Sequence[str], *, value: str = "value", level: float = 0.95) -> DataFrame:
@@ -80,8 +66,7 @@ def summarise(table: DataFrame, by: Sequence[str], *, value: str = "value", leve
     refuse_gaps(table, by)
     rows = []
     for key, group in table.groupby(list(by), sort=False):
-        interval = t_interval(group[value].to_numpy(), level)
-        rows.append([*key, interval.mean, interval.low, interval.high, len(group)])
+        rows.append([*key, *seed_interval(group[value].to_numpy(), level), len(group)])
     return pd.DataFrame(rows, columns=[*by, "mean", "low", "high", "n"])
 
 

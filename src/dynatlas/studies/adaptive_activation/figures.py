@@ -18,7 +18,7 @@ from dynatlas.figures.style import (
     new_panels,
     reference_line,
 )
-from dynatlas.figures.tables import rows_where, t_interval
+from dynatlas.figures.tables import rows_where, seed_interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -217,7 +217,7 @@ def draw_adaptation(*, adaptation: pd.DataFrame) -> Figure:
         axes.plot([at - 0.45, at + 0.45], [values["retrained"].mean()] * 2, **RETRAINED, zorder=1)
         for place, (name, style) in enumerate(styles.items()):
             x = at + (place - (len(styles) - 1) / 2) * 0.8 / len(styles)
-            mean_with_interval(axes, x, t_interval(values[name]), style, size=4.5)
+            mean_with_interval(axes, x, seed_interval(values[name]), style, size=4.5)
     unchanged = float(rows_where(accuracy, change="none")["value"].mean())
     reference_line(axes, unchanged, label="inputs as they are", written=False)
     axes.set_xticks(range(len(changes)), changes)

@@ -20,7 +20,7 @@ from dynatlas.figures.style import (
     new_panels,
     reference_line,
 )
-from dynatlas.figures.tables import log_summary, rows_where, t_interval
+from dynatlas.figures.tables import log_summary, rows_where, seed_interval
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -121,7 +121,7 @@ def draw_foreseen(*, networks: pd.DataFrame, readouts: pd.DataFrame) -> Figure:
 
 def _score(name: str, rows: pd.DataFrame) -> str:
     """Mean over held-out seeds with its interval, in words."""
-    interval = t_interval(rows["value"].to_numpy())
+    interval = seed_interval(rows["value"].to_numpy())
     mean, low, high = (printed(value, ".2f") for value in (interval.mean, interval.low, interval.high))
     return f"{name} {mean} [{low}, {high}]"
 

@@ -25,7 +25,7 @@ from dynatlas.figures.style import (
     new_panels,
     reference_line,
 )
-from dynatlas.figures.tables import rows_where, t_interval
+from dynatlas.figures.tables import rows_where, seed_interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -174,7 +174,7 @@ def draw_robustness(*, perturbations: pd.DataFrame) -> Figure:
     for place, name in enumerate(comparators):
         gaps = (seeds["MP"] - seeds[name]).groupby(level="family", sort=False)
         for row, family in enumerate(families):
-            interval = t_interval(gaps.get_group(family).to_numpy(), WIN_LEVEL)
+            interval = seed_interval(gaps.get_group(family).to_numpy(), WIN_LEVEL)
             at = row + 0.24 * (place - (len(comparators) - 1) / 2)
             mean_with_interval(axes, at, interval, STYLES[name], size=5, across="y")
             word = " win" if interval.low > 0 else " loss" if interval.high < 0 else ""

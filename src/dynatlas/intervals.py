@@ -6,6 +6,8 @@ The interval is Student's t over seeds; beside it stands the exact sign-flip p. 
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 import numpy as np
 
 from dynatlas.spread import Floats, no_spread
@@ -14,7 +16,15 @@ EXACT_UP_TO = 40
 """Seeds up to which all sign flips are enumerated (2^20 sums of each half)."""
 
 
-def mean_interval(x: Floats, level: float = 0.95) -> tuple[Floats, Floats, Floats]:
+class Interval(NamedTuple):
+    """A mean and the two ends of its interval, numbers or arrays of one shape; all three equal without spread."""
+
+    mean: Any
+    low: Any
+    high: Any
+
+
+def mean_interval(x: Floats, level: float = 0.95) -> Interval:
     """Mean over the last axis with the two ends of its t interval: `(..., seed)` to three arrays `(...)`.
 
     Without spread beyond rounding (all seeds equal, or one seed) the interval is the point.
@@ -23,11 +33,11 @@ def mean_interval(x: Floats, level: float = 0.95) -> tuple[Floats, Floats, Float
 
     n = x.shape[-1]
     if n < 2:
-        return x[..., 0], x[..., 0], x[..., 0]
+        return Interval(x[..., 0], x[..., 0], x[..., 0])
     same = no_spread(x)
     mean = np.where(same, np.median(x, axis=-1), x.mean(axis=-1))
     half = stdtrit(n - 1, 0.5 + level / 2) * _standard_error(x)
-    return mean, np.where(same, mean, mean - half), np.where(same, mean, mean + half)
+    return Interval(mean, np.where(same, mean, mean - half), np.where(same, mean, mean + half))
 
 
 def _standard_error(x: Floats) -> Floats:
