@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -22,6 +23,7 @@ import torch
 from dynatlas import artefacts
 from dynatlas.fingerprint import FORMAT
 from dynatlas.jobs import Job, Run
+from dynatlas.members import Group, Members
 from dynatlas.nodes import Node
 from dynatlas.steps import claims, compute, figures
 
@@ -37,6 +39,7 @@ ROWS = [
     {"study": "made-up", "id": "C1", "part_of": None, "verdict": "reproduced", "effect": 0.1, "p": None, "n": 2},
     {"study": "made-up", "id": "C2", "part_of": "C1", "verdict": "not run", "effect": None, "p": None, "n": 3},
 ]
+MEMBERS = Members(seed=[100, 101], cell=[{"kind": "b", "rate": 0.1}, {"kind": "a", "rate": float("inf")}])
 handed: dict[str, Any] = {}
 """What the functions below were called with, by their names."""
 
@@ -54,6 +57,7 @@ def make_arrays(job: Job, **settings: Any) -> dict[str, Any]:
         "count": 3,
         "bytes": np.array([255], dtype=np.uint8),
         "none": torch.zeros(0, 2),
+        "group": Group(MEMBERS, {"w": np.arange(4.0).reshape(2, 2, 1), "diverged": [[True, False], [False, True]]}),
     }
 
 
@@ -84,10 +88,16 @@ def draw_sizes(*, sizes: pd.DataFrame) -> Any:
 def shown(value: Run | pd.DataFrame) -> dict[str, Any]:
     """A run or a table as plain JSON: types, order and every digit."""
     if isinstance(value, Run):
-        arrays = [f"{name}: {array.dtype} {list(array.shape)} {array.tolist()}" for name, array in value.items()]
-        return {"arrays": arrays, "seeds": repr(value.seeds), "settings": repr(value.settings)}
+        groups = {name: group for name, group in value.items() if isinstance(group, Group)}
+        found = {"arrays": _numbers({name: array for name, array in value.items() if name not in groups})}
+        found |= {name: {"members": repr(group.members), "arrays": _numbers(group)} for name, group in groups.items()}
+        return found | {"names": list(value), "seeds": repr(value.seeds), "settings": repr(value.settings)}
     columns = [f"{name}: {value[name].dtype} {value[name].tolist()}" for name in value.columns]
     return {"columns": columns, "index": repr(value.index.tolist())}
+
+
+def _numbers(arrays: Mapping[str, torch.Tensor]) -> list[str]:
+    return [f"{name}: {array.dtype} {list(array.shape)} {array.tolist()}" for name, array in arrays.items()]
 
 
 def sample(folder: Path) -> Any:
