@@ -17,7 +17,7 @@ array of the group.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
 Label = str | int | float | bool
 Record = dict[str, Label]
-Labels = Sequence[Label | Mapping[str, Label]]
+Labels = Iterable[Any]
+"""Words, numbers (also numpy's and torch's), or records of them: mappings from a field to its word or number."""
 SHOWN = 12
 """So many labels are listed in a message."""
 
@@ -236,6 +237,15 @@ def concatenate(groups: Sequence[Group], axis: str) -> Group:
     return Group(Members(**(first.members.axes | {axis: labels})), arrays)
 
 
+def stack(groups: Mapping[Any, Group], axis: str) -> Group:
+    """Groups of the same members and arrays, by label, as one with a further axis; ValueError where they differ."""
+    apart = []
+    for label, group in groups.items():
+        arrays = {name: array.unsqueeze(len(group.members.shape)) for name, array in group.items()}
+        apart.append(Group(group.members.times(**{axis: [label]}), arrays))
+    return concatenate(apart, axis)
+
+
 def _records(axis: str, labels: Labels) -> tuple[Record, ...]:
     """The labels of an axis as records; a word or number is one of a single field, which bears the axis's name."""
     if isinstance(labels, str | Mapping):
@@ -301,13 +311,11 @@ def _same(label: Label, wanted: Label) -> bool:
 
 
 def _taken(array: Tensor, dim: int, places: list[int], gone: bool) -> Tensor:
-    """These places of an axis, as a view where they lie in a row; without the axis where it is gone."""
-    if gone:
-        return array.select(dim, places[0])
-    first = places[0]
-    if places == list(range(first, first + len(places))):
-        return array.narrow(dim, first, len(places))
-    return array[(slice(None),) * dim + (places,)]
+    """These places of an axis, without it where it is gone; in memory of its own, as a product's rounding may ask."""
+    import torch
+
+    part = array.select(dim, places[0]) if gone else array[(slice(None),) * dim + (places,)]
+    return part.clone(memory_format=torch.contiguous_format)
 
 
 def _tensor(array: Any) -> Tensor:

@@ -26,11 +26,11 @@ RESERVED = ("metric", "value", "study", "experiment")
 def tidy(
     values: Mapping[str, Any], dims: Members | Mapping[str, Sequence[Any]], *, lost: Any = None, **conditions: Any
 ) -> pd.DataFrame:
-    """A row for each number of `values`: metric -> an array whose axes are `dims`, tensor, numpy array, list or number.
+    """A row for each number of `values`: metric -> an array whose axes are `dims`: tensor, numpy array or list.
 
     `dims` name the axes in their order, each with its labels (see `dynatlas.members.Members`); labels that are records
-    give a column for each field. `conditions` hold for all rows. `seed` is an axis or a condition. Numbers of any type,
-    truth values too, become float64.
+    give a column for each field. `conditions` hold for all rows. `seed` is an axis or a condition. A single number is
+    that of all rows. Numbers of any type, truth values too, become float64.
 
     A network that was lost (it diverged, say) keeps its rows: where `lost`, booleans (the first axes), is true the
     value is infinite, which a claim has to account for (`censored`). Raises ValueError naming metric and cell for a NaN
@@ -91,6 +91,8 @@ def _numbers(metric: str, given: Any, members: Members) -> np.ndarray:
     plain = np.asarray(given)
     if plain.dtype.kind not in "biuf":
         raise ValueError(f"metric {metric!r} holds {plain.dtype}; wanted are real numbers")
+    if plain.ndim == 0:
+        plain = np.broadcast_to(plain, members.shape)
     return _shaped(f"metric {metric!r}", plain.astype(np.float64), members.shape, members)
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from dynatlas import artefacts
-from dynatlas.members import Group, Members, concatenate
+from dynatlas.members import Group, Members, concatenate, stack
 from dynatlas.names import UnknownNameError
 
 SEEDS = [100, 101, 102]
@@ -105,6 +105,22 @@ def test_groups_that_differ_in_one_axis_are_joined_along_it():
         concatenate([group, group.at(seed=[100])], "rate")
     with pytest.raises(ValueError, match="other arrays: drawn and w, drawn"):
         concatenate([parts[0], parts[1].only("drawn")], "rate")
+
+
+def test_groups_by_label_are_stacked_on_a_further_axis():
+    group = PRODUCT.group({"w": X})
+    parts = {task: group.at(task=task) for task in ("Anti", "Go")}
+    stacked = stack(parts, "task")
+    assert stacked.members == Members(seed=SEEDS, rate=[0.1, 0.3], task=["Anti", "Go"])
+    assert all(torch.equal(stacked.at(task=task)["w"], own["w"]) for task, own in parts.items())
+
+
+def test_what_is_selected_lies_in_memory_of_its_own():
+    group = PRODUCT.group({"w": X})
+    part = group.at(task="Anti")
+    assert part["w"].is_contiguous()
+    part["w"].zero_()
+    assert group["w"].flatten().tolist() == X.flatten().tolist()
 
 
 def test_one_seed_one_label_and_no_axis_at_all():

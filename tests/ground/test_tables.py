@@ -40,9 +40,10 @@ def test_every_number_stands_beside_its_labels(members, dtype):
         assert row.value == float(x[SEEDS.index(row.seed), TASKS.index(row.task)])
 
 
-def test_seeds_may_be_an_axis_or_a_condition():
+def test_seeds_may_be_an_axis_or_a_condition_and_one_number_is_that_of_all_rows():
     assert tidy({"a": [1.0, 2.0]}, {"order": [1, 2]}, seed=7)["seed"].tolist() == [7, 7]
     assert tidy({"a": 3.0}, {}, seed=7)["value"].tolist() == [3.0]
+    assert tidy({"a": 3, "b": torch.tensor(True)}, DIMS)["value"].tolist() == [3.0] * 6 + [1.0] * 6
     with pytest.raises(ValueError, match="rows have no seed"):
         tidy({"a": [1.0]}, {"order": [1]})
 

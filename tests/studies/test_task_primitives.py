@@ -15,6 +15,7 @@ from dynatlas.claims.checks import parse_claims
 from dynatlas.claims.decide import decide
 from dynatlas.config import read_yaml
 from dynatlas.jobs import Job, Run
+from dynatlas.members import Group, Members
 from dynatlas.models.rnn import rollout
 from dynatlas.optim.ridge import moments
 from dynatlas.studies.task_primitives import measure, train
@@ -47,16 +48,16 @@ def test_built_networks_have_the_parameters_of_the_formulas(name, size):
 
 def test_masked_modules_never_see_the_other_modality_and_share_their_start():
     run = train.train_primitives(JOB, strategies=["MP", "MPu"], units=5, **SMALL)
-    blind = run["MP.w_in"][:, 0, 3:, 5:10], run["MP.w_in"][:, 0, 1:3, 10:15]
-    assert not any(w.any() for w in blind)
-    assert run["MPu.w_in"].all()
-    assert torch.equal(run["MP.w_rec"][:, 0, :5, :5], run["MPu.w_rec"][:, 0, :5, :5])  # memory: masked nowhere
-    assert run["MP.scalars"] == 4 * 25 + 5 * (5 + 3 + 3 + 5) + 20 + (5 + 3 + 3 + 3) * 6
+    masked, unmasked = (run["networks"].at(strategy=name) for name in ("MP", "MPu"))
+    assert not any(w.any() for w in (masked["w_in"][:, 3:, 5:10], masked["w_in"][:, 1:3, 10:15]))
+    assert unmasked["w_in"].all()
+    assert torch.equal(masked["w_rec"][:, :5, :5], unmasked["w_rec"][:, :5, :5])  # memory: masked nowhere
+    assert run["sizes"].at(strategy="MP")["scalars"] == 4 * 25 + 5 * (5 + 3 + 3 + 5) + 20 + (5 + 3 + 3 + 3) * 6
 
 
 def test_a_silenced_module_leaves_the_others_to_the_bit():
     run = train.draw_reservoirs(JOB, draws={"": "reservoir"}, units=6, gain=0.95, world=WORLD)
-    modular, dense = ({name: run[f"{kind}.{name}"][:, 0] for name in ("w_in", "w_rec", "b")} for kind in ("MR", "RES"))
+    modular, dense = (run["networks"].at(strategy=name) for name in ("MR", "RES"))
     x = torch.randn(9, 4, 5, generator=torch.Generator().manual_seed(1))
     mask = torch.ones(24)
     mask[6:12] = 0
@@ -98,8 +99,9 @@ def test_loss_from_sums_is_the_loss_over_trials():
 
 
 def test_updates_count_to_the_first_crossing_and_are_infinite_without_one():
-    course = torch.tensor([[0.1, 0.1], [0.85, 0.3], [0.7, 0.79]])[..., None].expand(3, 2, 9)
-    run = Run({"SEP.course": course, "SEP.course_steps": torch.tensor([0, 25, 50])}, seeds=[0, 1], settings={})
+    course = torch.tensor([[0.1, 0.1], [0.85, 0.3], [0.7, 0.79]])[..., None].expand(1, 3, 2, 9)
+    axes = Members(strategy=["SEP"], update=[0, 25, 50], seed=[0, 1], task=TASKS)
+    run = Run({"course": Group(axes, {"accuracy": course})}, seeds=[0, 1], settings={})
     found = updates(run, "SEP", trainable=90, before=10.0)
     assert found["updates", 9].tolist() == [25 * 90 + 10, math.inf]
     assert found["updates_spent", 9].tolist() == [25 * 90 + 10, 50 * 90 + 10]
@@ -119,10 +121,11 @@ def test_retained_accuracy_counts_from_chance_and_is_not_clipped():
 
 
 def test_a_task_is_answered_by_its_own_network_or_readout():
-    number = torch.arange(9.0)[None, :, None]
-    nine = Strategy({"w_in": number[..., None], "w_rec": number[..., None], "b": number}, number[..., None], number)
+    for_tasks = Members(seed=[0], task=TASKS)
+    number = Group(for_tasks, {"w_rec": torch.arange(9.0)[None], "w_out": torch.arange(9.0)[None]})
+    nine = Strategy(number.only("w_rec"), number.only("w_out"))
     assert all(nine.for_task(task)["w_rec"].item() == k for k, task in enumerate(TASKS))
-    one = Strategy({name: w[:, :1] for name, w in nine.network.items()}, nine.w_out, nine.b_out)
+    one = Strategy(nine.network.at(task=TASKS[0]), nine.readout)
     last = one.for_task(TASKS[-1])
     assert (last["w_rec"].item(), last["w_out"].item()) == (0, 8)
 
@@ -130,17 +133,18 @@ def test_a_task_is_answered_by_its_own_network_or_readout():
 def test_projected_learning_keeps_biases_and_plain_learning_does_not():
     projections = {"SEQ": math.inf, "GP": 0.1}
     run = train.train_sequential(JOB, projections=projections, units=8, covariance_trials=3, **SMALL)
-    assert run["SEQ.b"].any()
-    assert not run["GP.b"].any()
-    assert run["GP.learned"].shape == (2, 9, 9)
-    assert not torch.equal(run["GP.w_rec"], run["SEQ.w_rec"])
+    plain, projected = (run["networks"].at(strategy=name) for name in ("SEQ", "GP"))
+    assert plain["b"].any()
+    assert not projected["b"].any()
+    assert not torch.equal(projected["w_rec"], plain["w_rec"])
+    assert run["learned"].members.shape == (2, 2, 9, 9)
 
 
 def test_the_papers_time_step_runs():
     small = SMALL | {"steps": 1, "trials": 2, "world": PAPER_WORLD}
     run = train.train_primitives(JOB, strategies=["MP"], units=4, **small)
     joint = train.train_joint(JOB, units=8, every=1, **small)
-    assert all(torch.isfinite(w).all() for w in (*run.values(), *joint.values()))
+    assert all(w.isfinite().all() for group in (*run.values(), *joint.values()) for w in group.values())
     assert World(**PAPER_WORLD).trials(["MultiMem"], JOB.generators("task")).x.shape[1] > 200
 
 

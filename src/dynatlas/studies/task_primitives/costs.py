@@ -11,10 +11,10 @@ from torch import Generator, Tensor
 
 from dynatlas.instruments.accounting import Updates, count_built, count_updates
 from dynatlas.jobs import Run
-from dynatlas.models.model import Params
+from dynatlas.members import Group, Members
 from dynatlas.models.modular import assemble_modules, split_copies
 from dynatlas.studies.task_primitives.formulas import count_parameters, count_trainable
-from dynatlas.studies.task_primitives.world import TASKS, Strategy, World
+from dynatlas.studies.task_primitives.world import NETWORK, TASKS, Strategy, World
 from dynatlas.tasks.multitask import INPUT_CHANNELS, OUTPUT_CHANNELS, SENSORY_INPUTS
 from dynatlas.tasks.primitives import inputs_seen
 
@@ -32,10 +32,10 @@ def cost_of(name: str, *, counting: str = "corpus", size: str = "own", tasks: in
 
 
 def counts(strategy: Strategy, name: str, *, modules: int, units: int) -> dict[str, Tensor]:
-    """Parameters counted in the tensors (as (1,)), and how far they are from the formulas."""
-    whole = {**strategy.network, "w_out": strategy.w_out, "b_out": strategy.b_out}
-    total = sum(count_built({key: w.flatten(0, 1)}).unflatten(0, w.shape[:2])[0].sum() for key, w in whole.items())
-    one_task = _one_task(whole, name)
+    """Parameters counted in the tensors, and how far they are from the formulas."""
+    seed = strategy.network.members.axes["seed"][0]
+    total = sum(count_built(part.at(seed=seed).flat()).sum() for part in (strategy.network, strategy.readout))
+    one_task = _one_task(strategy, name)
     formulas = {"total": count_parameters(name, modules=modules, units=units),
                 "task": count_trainable(name, modules=modules, units=units)}  # fmt: skip
     found = {
@@ -44,36 +44,39 @@ def counts(strategy: Strategy, name: str, *, modules: int, units: int) -> dict[s
         "parameters_per_task": one_task,
         "marginal_error": one_task - formulas["task"],
     }
-    return {metric: torch.as_tensor(value).reshape(1) for metric, value in found.items()}
+    return {metric: torch.as_tensor(value) for metric, value in found.items()}
 
 
-def _one_task(whole: Params, name: str) -> Tensor:
+def _one_task(strategy: Strategy, name: str) -> Tensor:
     """What is trained for one more task: a readout, a network of its own, or everything (GP: but biases)."""
+    whole = strategy.for_task(TASKS[0])
     trained = ("w_out", "b_out") if name in FROZEN else ("w_in", "w_rec", "w_out") if name == "GP" else tuple(whole)
-    return sum((count_built({key: whole[key][:1, 0]})[0] for key in trained), torch.tensor(0))
+    return count_built({key: whole[key] for key in trained})[0]
 
 
 def build(name: str, setting: World, *, modules: int, units: int, generators: Sequence[Generator]) -> Strategy:
     """An untrained strategy of another size, put together as the trained ones are."""
-    count, whole = len(TASKS), modules * units
-    outputs = len(OUTPUT_CHANNELS)
+    each, outputs = Members(seed=range(len(generators))), len(OUTPUT_CHANNELS)
+    for_tasks = each.times(task=TASKS)
     if name in ("MP", "MPu", "MR"):
         drawn = setting.network(SENSORY_INPUTS, units, outputs).initialise(generators, modules)
         blocks = split_copies(drawn, modules)
         if name == "MP":
             sees = inputs_seen()
             blocks = [block | {"w_in": block["w_in"] * sees[m % len(sees), :, None]} for m, block in enumerate(blocks)]
-        network, networks = assemble_modules(blocks), 1
+        network = each.group(assemble_modules(blocks))
     elif name == "SEP":
-        network, networks = setting.network(SENSORY_INPUTS, units, outputs).initialise(generators, count), count
+        drawn = setting.network(SENSORY_INPUTS, units, outputs).initialise(generators, len(TASKS))
+        network = for_tasks.group(drawn)
     else:
         inputs = SENSORY_INPUTS if name in FROZEN else len(INPUT_CHANNELS)
-        network, networks = setting.network(inputs, whole, outputs).initialise(generators), 1
-    readouts = 1 if name in ("JOINT", "GP", "SEQ") else count
-    size = network["w_rec"].shape[-1]
-    parts = {key: network[key].unflatten(0, (len(generators), networks)) for key in ("w_in", "w_rec", "b")}
-    shape = (len(generators), readouts)
-    return Strategy(parts, torch.zeros(*shape, size, outputs), torch.zeros(*shape, outputs))
+        network = each.group(setting.network(inputs, modules * units, outputs).initialise(generators))
+    readouts = each if name in ("JOINT", "GP", "SEQ") else for_tasks
+    shape = (*readouts.shape, network["w_rec"].shape[-1], outputs)
+    return Strategy(
+        network.only(*NETWORK),
+        Group(readouts, {"w_out": torch.zeros(shape), "b_out": torch.zeros(*readouts.shape, outputs)}),
+    )
 
 
 def updates(run: Run, name: str, *, trainable: int, before: float = 0.0) -> dict[tuple[str, int], Tensor]:
@@ -81,8 +84,9 @@ def updates(run: Run, name: str, *, trainable: int, before: float = 0.0) -> dict
 
     MP and SEP pay task by task, JOINT for nine tasks at a time; `before` is paid once.
     """
-    curve = run[f"{name}.course"].mean(-1).T.double()
-    spent = count_updates(curve, run[f"{name}.course_steps"].tolist(), criterion=CRITERION, trainable=trainable)
+    course = run["course"].at(strategy=name)
+    curve, steps = course["accuracy"].mean(-1).T.double(), course.members.axes["update"]
+    spent = count_updates(curve, steps, criterion=CRITERION, trainable=trainable)
     nine = len(TASKS)
     found = {("steps", nine): spent.steps, ("updates", nine): _or_never(spent, before)}
     found["updates_spent", nine] = spent.updates + before

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -34,7 +34,7 @@ class Exam:
     """For each task: the wanted directions (seed, trial)."""
 
     @classmethod
-    def of(cls, job: Job, setting: World, network: Params) -> Exam:
+    def of(cls, job: Job, setting: World, network: Mapping[str, Tensor]) -> Exam:
         """The states that a network (seed, ...) has on the evaluation trials."""
         states, loc = zip(*(setting.final_states(job, network, task) for task in TASKS), strict=True)
         return cls(states, loc)
@@ -44,7 +44,9 @@ class Exam:
         return correct(readout({"w_out": w_out, "b_out": b_out}, self.states[task]), self.loc[task]).mean(-1)
 
 
-def sums_over_trials(job: Job, setting: World, network: Params, task: str, *, trials: int) -> tuple[Moments, Moments]:
+def sums_over_trials(
+    job: Job, setting: World, network: Mapping[str, Tensor], task: str, *, trials: int
+) -> tuple[Moments, Moments]:
     """Moments of states and targets on new trials: weighted by c, for ridge; by c^2, with a 1, for the loss."""
     batch = setting.trials([task] * trials, job.generators(f"readout {task}"))
     noise = setting.noise(job.generators(f"readout noise {task}"))

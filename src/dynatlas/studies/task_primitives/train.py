@@ -1,12 +1,12 @@
 """What is trained: modules and dense networks on primitives, readouts on their frozen states, and all comparators.
 
-Every run returns arrays named `<strategy>.<what>`. Networks (`w_in`, `w_rec`, `b`) have leading axes (seed, networks),
-readouts (`w_out`, `b_out`) leading axes (seed, readouts); see `world.Strategy`.
+Every run returns a group `networks` (`w_in`, `w_rec`, `b`), and where they have learned the tasks a group `readouts`
+(`w_out`, `b_out`): axes (seed, strategy), and `task` where there is one of them for each task; see `world.Strategy`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -19,7 +19,8 @@ from dynatlas.ensemble.parameters import Params
 from dynatlas.ensemble.schedules import Every, LinearDecay
 from dynatlas.ensemble.watch import Watch
 from dynatlas.jobs import Job, Run
-from dynatlas.models.modular import assemble_modules, split_copies
+from dynatlas.members import Group, Members, concatenate, stack
+from dynatlas.models.modular import assemble_modules
 from dynatlas.models.rnn import readout, rollout
 from dynatlas.optim.gradient_projection import GradientProjection
 from dynatlas.studies.task_primitives.readouts import (
@@ -30,29 +31,35 @@ from dynatlas.studies.task_primitives.readouts import (
     ridge_readouts,
     sums_over_trials,
 )
-from dynatlas.studies.task_primitives.world import MODULES, NETWORK, TASKS, World
+from dynatlas.studies.task_primitives.world import MODULES, NETWORK, SHARED, TASKS, World
 from dynatlas.tasks.multitask import INPUT_CHANNELS, OUTPUT_CHANNELS, SENSORY_INPUTS, masked_loss
 from dynatlas.tasks.primitives import inputs_seen, outputs_used
 
-Arrays = dict[str, Tensor]
+Groups = dict[str, Group]
+READOUT = ("w_out", "b_out")
+IN_TURN: dict[str, Any] = {"learned": range(1, len(TASKS) + 1), "task": TASKS}
+"""Axes of accuracies on every task after so many tasks were learned."""
 
 
 def train_primitives(
     job: Job, *, strategies: list[str], units: int, steps: int, trials: int, learning_rate: float, world: dict[str, Any]
-) -> Arrays:
+) -> Groups:
     """Four modules of `units` units learn one primitive each, on `trials` streams a step.
 
     The modules of MP see only their primitive's modality, those of MPu see everything; both start from the same weights
-    and learn on the same streams. Returns the assembled networks, and as `<strategy>.scalars` how many scalars learned.
+    and learn on the same streams. Returns the assembled networks, and in `sizes` how many `scalars` learned.
     """
     setting, seeds, kinds = World(**world), len(job.seeds), len(strategies)
+    members = Members(seed=job.seeds, strategy=strategies, module=range(MODULES))
     used = outputs_used().to(job.device)
     rnn = setting.network(SENSORY_INPUTS, units, used.shape[1])
-    start = rnn.initialise(job.generators("initialisation"), MODULES)
-    start = {name: w.unflatten(0, (seeds, 1, MODULES)).repeat_interleave(kinds, 1) for name, w in start.items()}
+    modules = Members(seed=job.seeds, module=range(MODULES)).group(
+        rnn.initialise(job.generators("initialisation"), MODULES)
+    )
+    start = {name: members.spread(w, "seed", "module") for name, w in modules.items()}
     sees = torch.stack([inputs_seen() if name == "MP" else torch.ones_like(inputs_seen()) for name in strategies])
     sees = sees.to(job.device)
-    start["w_in"] *= sees[..., None]
+    start["w_in"] *= members.spread(sees, "strategy", "module")[..., None]
     streams, noise = job.generators("streams"), job.generators("primitives noise")
 
     def loss(params: Params, step: int) -> Tensor:
@@ -63,29 +70,31 @@ def train_primitives(
         weight = stream.weight[:, None, None, ..., None] * (used / used.sum(1, keepdim=True))[:, None, None, :]
         return (errors * weight).sum(-1).mean((-2, -1)).flatten()
 
-    flat = {name: w.flatten(0, 2) for name, w in start.items()}
-    fitted = _fit(job, "primitives", loss, flat, steps=steps, learning_rate=learning_rate, streams=[*streams, *noise])
-    result: Arrays = {}
-    for which, name in enumerate(strategies):
-        apart = {key: w.unflatten(0, (seeds, kinds, MODULES))[:, which] for key, w in fitted.parameters.items()}
-        whole = assemble_modules([{key: w[:, m] for key, w in apart.items()} for m in range(MODULES)])
-        readable = sees[which].sum() * units + used.sum() * (units + 1)
-        result |= _named(name, whole)
-        result[f"{name}.scalars"] = (readable + MODULES * (units**2 + units)).to(torch.int64)
-    return result
+    fitted = _fit(job, "primitives", loss, start, steps=steps, learning_rate=learning_rate, streams=[*streams, *noise])
+    learned = members.group(fitted.parameters)
+    whole = {name: _assembled(own, Members(seed=job.seeds)) for name, own in learned.each("strategy")}
+    scalars = sees.sum((1, 2)) * units + used.sum() * (units + 1) + MODULES * (units**2 + units)
+    return {
+        "networks": stack(whole, "strategy"),
+        "sizes": Group(Members(strategy=strategies), {"scalars": scalars.to(torch.int64)}),
+    }
+
+
+def _assembled(modules: Group, members: Members) -> Group:
+    """The networks that modules, members (seed, module), make up: one for each of `members`."""
+    return members.group(assemble_modules([own.flat() for _, own in modules.each("module")])).only(*NETWORK)
 
 
 def train_dense_primitives(
     job: Job, *, steps: dict[str, int], units: int, trials: int, learning_rate: float, world: dict[str, Any]
-) -> Arrays:
+) -> Groups:
     """One dense network of `units` units learns all primitives together (14 outputs, nothing masked).
 
     `steps` names the strategies and how long each one trains; all start from the same weights, on the same streams.
     """
     setting = World(**world)
     rnn = setting.network(SENSORY_INPUTS, units, int(outputs_used().sum()))
-    start = rnn.initialise(job.generators("initialisation"))
-    result: Arrays = {}
+    start, networks = rnn.initialise(job.generators("initialisation")), {}
     for name, budget in steps.items():
         streams, noise = job.generators("streams"), job.generators("dense primitives noise")
 
@@ -95,31 +104,30 @@ def train_dense_primitives(
             return ((yhat - stream.joined_targets()).square() * stream.weight[..., None]).mean((-3, -2, -1))
 
         fitted = _fit(job, name, loss, start, steps=budget, learning_rate=learning_rate, streams=[*streams, *noise])
-        result |= _named(name, fitted.parameters)
-        result[f"{name}.scalars"] = torch.tensor(sum(w[0].numel() for w in start.values()))
-    return result
+        networks[name] = Members(seed=job.seeds).group(fitted.parameters).only(*NETWORK)
+    return {"networks": stack(networks, "strategy")}
 
 
-def draw_reservoirs(job: Job, *, draws: dict[str, str], units: int, gain: float, world: dict[str, Any]) -> Arrays:
+def draw_reservoirs(job: Job, *, draws: dict[str, str], units: int, gain: float, world: dict[str, Any]) -> Groups:
     """Random networks that never learn, recurrent weights orthogonal: MR of four modules, RES dense and as large.
 
     `draws` gives the suffix of the names and the purpose of the random stream: {"2": second reservoir} is MR2 and RES2.
     """
-    setting = World(**world)
-    result: Arrays = {}
+    setting, members, found = World(**world), Members(seed=job.seeds), {}
     for suffix, purpose in draws.items():
         block = setting.network(SENSORY_INPUTS, units, 1, gain=gain).initialise(job.generators(purpose), MODULES)
         whole = setting.network(SENSORY_INPUTS, MODULES * units, 1, gain=gain).initialise(job.generators(purpose))
-        blocks = assemble_modules([{name: w[m::MODULES] for name, w in block.items()} for m in range(MODULES)])
-        result |= _named(f"MR{suffix}", blocks) | _named(f"RES{suffix}", whole)
-    return result
+        found[f"MR{suffix}"] = _assembled(members.times(module=range(MODULES)).group(block), members)
+        found[f"RES{suffix}"] = members.group(whole).only(*NETWORK)
+    return {"networks": stack(found, "strategy")}
 
 
 def train_separate(
     job: Job, *, units: int, steps: int, trials: int, learning_rate: float, every: int, world: dict[str, Any]
-) -> Arrays:
+) -> Groups:
     """SEP: a network of `units` units for each task and seed, without rule input; `trials` of its task a step."""
     setting, count = World(**world), len(TASKS)
+    members = Members(seed=job.seeds, task=TASKS)
     rnn = setting.network(SENSORY_INPUTS, units, len(OUTPUT_CHANNELS))
     start = rnn.initialise(job.generators("initialisation"), count)
     drawn, noise = job.generators("task"), job.generators("separate noise")
@@ -134,18 +142,18 @@ def train_separate(
         return masked_loss(readout(params, states), y, mask)
 
     def own_task(params: Params, step: int) -> dict[str, Tensor]:
-        parts = zip(split_copies(params, count), TASKS, strict=True)
-        return {"accuracy": torch.stack([setting.accuracy(job, part, task) for part, task in parts], dim=1).flatten()}
+        parts = members.group(params).each("task")
+        return {"accuracy": torch.stack([setting.accuracy(job, part, task) for task, part in parts], dim=1).flatten()}
 
     watch = Watch(own_task, at=Every(every))
     fitted = _fit(job, "separate", loss, start, steps=steps, learning_rate=learning_rate, streams=[*drawn, *noise],
                   watches={"evaluation": watch})  # fmt: skip
-    return _solution("SEP", fitted.parameters, count) | _course("SEP", fitted, len(job.seeds))
+    return _solutions(stack({"SEP": members.group(fitted.parameters)}, "strategy")) | _course("SEP", fitted, job.seeds)
 
 
 def train_joint(
     job: Job, *, units: int, steps: int, trials: int, learning_rate: float, every: int, world: dict[str, Any]
-) -> Arrays:
+) -> Groups:
     """JOINT: one network of `units` units on all tasks interleaved, with rule input; `trials` of each task a step."""
     setting = World(**world)
     rnn = setting.network(len(INPUT_CHANNELS), units, len(OUTPUT_CHANNELS))
@@ -164,23 +172,26 @@ def train_joint(
     watch = Watch(all_tasks, at=Every(every))
     fitted = _fit(job, "joint", loss, start, steps=steps, learning_rate=learning_rate, streams=[*drawn, *noise],
                   watches={"evaluation": watch})  # fmt: skip
-    return _solution("JOINT", fitted.parameters, 1) | _course("JOINT", fitted, len(job.seeds))
+    learned = Members(seed=job.seeds, strategy=["JOINT"]).group(fitted.parameters)
+    return _solutions(learned) | _course("JOINT", fitted, job.seeds)
 
 
 def train_sequential(
     job: Job, *, projections: dict[str, float], units: int, steps: int, trials: int, learning_rate: float,
     covariance_trials: int, world: dict[str, Any],
-) -> Arrays:  # fmt: skip
+) -> Groups:  # fmt: skip
     """SEQ and GP: one network learns the tasks in their order, `steps` steps each, the optimiser reset in between.
 
     `projections` names the strategies and their alpha; infinite is plain learning (SEQ). With a finite one, from the
     second task on every update is projected (Duncker et al. 2020), and biases do not learn. All start from the same
-    weights and see the same trials. Also returns `<strategy>.learned` (seed, tasks learned, task): accuracies.
+    weights and see the same trials. Also returns `learned`: the accuracy on each task after so many were learned.
     """
-    setting, kinds, seeds = World(**world), len(projections), len(job.seeds)
+    setting, kinds = World(**world), len(projections)
+    members = Members(seed=job.seeds, strategy=list(projections))
     rnn = setting.network(len(INPUT_CHANNELS), units, len(OUTPUT_CHANNELS))
     params = rnn.initialise(job.generators("initialisation"), kinds, shared=True)
-    alpha = torch.tensor(list(projections.values()), dtype=torch.float64, device=job.device).repeat(seeds)
+    alpha = torch.tensor(list(projections.values()), dtype=torch.float64, device=job.device)
+    alpha = members.spread(alpha, "strategy")
     projection = GradientProjection(alpha)
     plain = alpha.isinf()[:, None].to(params["b"])
     learned = []
@@ -196,13 +207,11 @@ def train_sequential(
                       streams=[*drawn, *noise], project=partial(_projected, projection, plain))  # fmt: skip
         params = fitted.parameters
         _remember(job, projection, setting, params, task, covariance_trials)
-        parts = split_copies(params, kinds)
+        parts = [part for _, part in members.group(params).each("strategy")]
         learned.append(torch.stack([torch.stack([setting.accuracy(job, p, t) for t in TASKS], 1) for p in parts]))
-    result: Arrays = {}
-    for which, (name, part) in enumerate(zip(projections, split_copies(params, kinds), strict=True)):
-        result |= _solution(name, part, 1)
-        result[f"{name}.learned"] = torch.stack([row[which] for row in learned], dim=1)
-    return result
+    accuracy = {"accuracy": torch.stack(learned, dim=2)}
+    axes = Members(strategy=list(projections), seed=job.seeds, **IN_TURN)
+    return _solutions(members.group(params)) | {"learned": Group(axes, accuracy)}
 
 
 def _projected(projection: GradientProjection, plain: Tensor, update: Params) -> Params:
@@ -236,39 +245,30 @@ def _remember(job: Job, projection: GradientProjection, setting: World, params: 
 def train_readouts(
     job: Job, *, primitives: Run, dense_primitives: Run, reservoirs: Run, penalty: float, trials: int, steps: int,
     learning_rate: float, world: dict[str, Any],
-) -> Arrays:  # fmt: skip
+) -> Groups:  # fmt: skip
     """One linear readout a task on the states of every frozen network: nothing else learns.
 
-    Ridge in closed form on `trials` trials of each task, one task after the other: `<strategy>.learned` (seed, tasks
-    learned, task) are accuracies with the readouts fitted by then. `shared.learned` belongs to one readout on MP's
-    states that is refitted to each task in turn. For MP the readouts are learned once more, by full-batch Adam from
-    the weights that a network starts with: `MP.course` (step, seed, task).
+    Ridge in closed form on `trials` trials of each task, one task after the other: `learned` are accuracies with the
+    readouts fitted by then; those of `SHARED` belong to one readout on MP's states that is refitted to each task in
+    turn. For MP the readouts are learned once more, by full-batch Adam from the weights that a network starts with:
+    `course`.
     """
-    setting = World(**world)
-    result: Arrays = {}
-    for name, network in frozen_networks(primitives, dense_primitives, reservoirs).items():
-        network = {key: w[:, 0].to(job.device) for key, w in network.items()}
+    setting, seeds = World(**world), Members(seed=job.seeds)
+    networks = concatenate([run["networks"] for run in (primitives, dense_primitives, reservoirs)], "strategy")
+    readouts, learned, course = {}, {}, {}
+    for name, network in networks.to(job.device).each("strategy"):
         exam = Exam.of(job, setting, network)
         sums = [sums_over_trials(job, setting, network, task, trials=trials) for task in TASKS]
         w_out, b_out = ridge_readouts([for_ridge for for_ridge, _ in sums], penalty=penalty)
-        result |= _named(name, network) | {f"{name}.w_out": w_out, f"{name}.b_out": b_out}
-        result[f"{name}.learned"] = learned_in_turn(exam, w_out, b_out)
+        readouts[name] = Group(seeds.times(task=TASKS), {"w_out": w_out, "b_out": b_out})
+        learned[name] = Group(seeds.times(**IN_TURN), {"accuracy": learned_in_turn(exam, w_out, b_out)})
         if name == "MP":
-            result["shared.learned"] = refitted_in_turn(exam, w_out, b_out)
+            learned[SHARED] = Group(seeds.times(**IN_TURN), {"accuracy": refitted_in_turn(exam, w_out, b_out)})
             for_loss = [one for _, one in sums]
             fitted = learn_by_gradient(job, for_loss, exam, steps=steps, learning_rate=learning_rate)
-            result |= _course(name, fitted, len(job.seeds))
-    return result
-
-
-def frozen_networks(*runs: Run) -> dict[str, Params]:
-    """Strategy -> its network (seed, networks, ...), of all that the runs hold."""
-    return {
-        key.removesuffix(".w_rec"): {part: run[key.replace(".w_rec", f".{part}")] for part in NETWORK}
-        for run in runs
-        for key in run
-        if key.endswith(".w_rec")
-    }
+            course = _course(name, fitted, job.seeds)
+    found = {"networks": networks, "readouts": stack(readouts, "strategy"), "learned": stack(learned, "strategy")}
+    return found | course
 
 
 def _fit(job: Job, name: str, loss: Callable[[Params, int], Tensor], start: Mapping[str, Tensor], *,
@@ -278,20 +278,13 @@ def _fit(job: Job, name: str, loss: Callable[[Params, int], Tensor], start: Mapp
                clip_norm=1.0, streams=streams, job=job, name=name, **more)  # fmt: skip
 
 
-def _named(name: str, network: Mapping[str, Tensor]) -> Arrays:
-    """One network a seed under the strategy's name, with an axis of length 1 for networks."""
-    return {f"{name}.{key}": network[key][:, None] for key in NETWORK}
+def _solutions(learned: Group) -> Groups:
+    """Networks with their readouts."""
+    return {"networks": learned.only(*NETWORK), "readouts": learned.only(*READOUT)}
 
 
-def _solution(name: str, params: Mapping[str, Tensor], networks: int) -> Arrays:
-    """Networks with their readouts, (seed, networks, ...)."""
-    return {f"{name}.{key}": params[key].unflatten(0, (-1, networks)) for key in (*NETWORK, "w_out", "b_out")}
-
-
-def _course(name: str, fitted: Fitted, seeds: int) -> Arrays:
-    """Accuracies along training, `course` (noted, seed, task), after `course_steps` (noted,) updates."""
+def _course(name: str, fitted: Fitted, seeds: Sequence[int]) -> Groups:
+    """The accuracy on each task along training, in updates."""
     log = fitted.logs["evaluation"]
-    return {
-        f"{name}.course": log.values["accuracy"].reshape(len(log.steps), seeds, -1),
-        f"{name}.course_steps": log.steps,
-    }
+    axes = Members(strategy=[name], update=log.steps, seed=seeds, task=TASKS)
+    return {"course": Group(axes, {"accuracy": log.values["accuracy"].reshape(axes.shape)})}

@@ -6,9 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Generator, Tensor
 
 from dynatlas.jobs import Job, Run
+from dynatlas.members import Group
 from dynatlas.models.model import Params
 from dynatlas.models.noise import StepNoise
 from dynatlas.models.rnn import ElmanRNN, readout, states_at
@@ -18,6 +20,8 @@ from dynatlas.tasks.timing import Timing, timing_named
 
 TASKS = NINE_TASKS
 NETWORK = ("w_in", "w_rec", "b")
+SHARED = "MP, one readout"
+"""The strategy in which one readout on MP's states answers all tasks, refitted to each in turn."""
 MODULES = 4
 """Modules of a modular network, and quarters of any other."""
 
@@ -42,6 +46,10 @@ class World:
     def times(self) -> Timing:
         """The ranges of all intervals and strengths."""
         return timing_named(self.timing)
+
+    def clock(self, steps: int) -> list[float]:
+        """The time of each step (ms)."""
+        return [step * self.dt for step in range(steps)]
 
     def network(self, n_in: int, units: int, n_out: int, *, gain: float = 0.9) -> ElmanRNN:
         """The rate network of the study: relu, orthogonal recurrent weights of this gain."""
@@ -104,41 +112,39 @@ class World:
         states, loc = self.final_states(job, params, task, **disturbed)
         return correct(readout(params, states), loc).mean(dim=-1)
 
+    def accuracies(self, job: Job, strategy: Strategy, **disturbed: Any) -> Tensor:
+        """Share of right answers (seed, task) of what answers each task; keywords as in `final_states`."""
+        return torch.stack([self.accuracy(job, strategy.for_task(t), t, **disturbed) for t in TASKS], dim=1)
+
 
 @dataclass(frozen=True)
 class Strategy:
-    """A solution of all nine tasks by every seed: one network or nine, one readout or nine.
+    """A solution of all nine tasks by every seed: members (seed,), or (seed, task) where there is one for each task."""
 
-    `network` holds w_in, w_rec, b with leading axes (seed, networks), `w_out` is (seed, readouts, unit, 3), `b_out`
-    (seed, readouts, 3). With nine, the k-th answers the k-th task; with one, it answers all.
-    """
-
-    network: Params
-    w_out: Tensor
-    b_out: Tensor
+    network: Group
+    """w_in, w_rec, b."""
+    readout: Group
+    """w_out, b_out."""
 
     @property
     def units(self) -> int:
         """Units of each network."""
-        return self.w_out.shape[-2]
+        return self.readout["w_out"].shape[-2]
 
     def for_task(self, task: str) -> Params:
         """The parameters that answer `task`, leading axis seed."""
-        return {
-            name: own_of(w, task) for name, w in (self.network | {"w_out": self.w_out, "b_out": self.b_out}).items()
-        }
+        return {**own_of(self.network, task), **own_of(self.readout, task)}
 
 
-def own_of(w: Tensor, task: str) -> Tensor:
-    """What belongs to a task, (seed, ...), of a tensor (seed, 1 or 9, ...)."""
-    return w[:, TASKS.index(task) % w.shape[1]]
+def own_of(group: Group, task: str) -> Group:
+    """What belongs to a task; all of it where it belongs to every task."""
+    return group.at(task=task) if "task" in group.members.fields else group
 
 
 def strategies_of(*runs: Run, device: str = "cpu") -> dict[str, Strategy]:
     """Every solution that the runs hold, by the strategy's name."""
-    found = {}
-    for run in runs:
-        for name in (key.removesuffix(".w_out") for key in run if key.endswith(".w_out")):
-            own = {part: run[f"{name}.{part}"].to(device) for part in (*NETWORK, "w_out", "b_out")}
-            found[name] = Strategy({part: own[part] for part in NETWORK}, own["w_out"], own["b_out"])
-    return found
+    return {
+        name: Strategy(network.to(device), run["readouts"].at(strategy=name).to(device))
+        for run in runs
+        for name, network in run["networks"].each("strategy")
+    }
