@@ -7,7 +7,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from dynatlas.config import COMMAND_LINE, CONFIG, AtlasConfig, ConfigError, load_config, load_studies, read_yaml, select
+from dynatlas.config import COMMAND_LINE, CONFIG, AtlasConfig, ConfigError, load_config, read_yaml
+from dynatlas.declarations import load_studies, select
 from dynatlas.fingerprint import CodeIndex
 from dynatlas.joint import guide_nodes, ledger_nodes
 from dynatlas.keeping import kept_ledgers

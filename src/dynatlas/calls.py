@@ -5,20 +5,21 @@ from __future__ import annotations
 from collections.abc import Set
 
 from dynatlas.config import ConfigError
-from dynatlas.fingerprint import CodeIndex
+from dynatlas.fingerprint import PACKAGE, CodeIndex
 from dynatlas.names import nearest
 
 
-def resolved(index: CodeIndex, call: str, module: str, where: str) -> str:
-    """`package.module:function` in full, of a call that names a function of `module` or one of any other in full.
+def resolved(index: CodeIndex, call: str, package: str, module: str, where: str) -> str:
+    """A call of a study in full, as `package.module:function`.
 
+    `call` is a function of the study's `module`, `other:function` of another module of its `package`, or is in full.
     Raises ConfigError, beginning with `where`, for a module or function that is not there.
     """
-    named, colon, function = call.rpartition(":")
-    module = named if colon else module
+    named, _, function = call.rpartition(":")
+    module = named if named.partition(".")[0] == PACKAGE else f"{package}.{named or module}"
     if module not in index:
-        hint = nearest(module, index.modules())
-        raise ConfigError(f"{where}.call: {call!r}: there is no module {module}{hint}")
+        near = [name.removeprefix(f"{package}.") for name in index.modules()]
+        raise ConfigError(f"{where}.call: {call!r}: there is no module {module}{nearest(named, near)}")
     if index.function(module, function) is None:
         known = [node.name for node in index.tree(module).body if hasattr(node, "name")]
         raise ConfigError(f"{where}.call: {call!r}: {module} has no such function{nearest(function, known)}")

@@ -13,9 +13,15 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+)
 
-from dynatlas.names import nearest
+from dynatlas.validation import explain
 
 Scale = Literal["smoke", "quick", "standard", "paper"]
 Count = Annotated[int, Field(gt=0, strict=True)]
@@ -166,155 +172,7 @@ class AtlasConfig(Strict):
         return [value] if isinstance(value, str) and value != "all" else value
 
 
-class Paper(Strict):
-    """The paper that a study regenerates."""
-
-    title: str
-    authors: str
-    year: int
-    arxiv: str | None = None
-    doi: str | None = None
-    venue: str | None = None
-
-
-class NodeSpec(Strict):
-    """One entry of `data:` or `runs:`: a function, what it needs, and its arguments."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
-
-    call: str = Field(
-        description="a function of the study's data.py, train.py or measure.py, or `package.module:function`"
-    )
-    about: str = Field(default="", description="one line for the reader of the site")
-    needs: list[str] = Field(default=[], description="names of data, runs or measures; each arrives as a keyword")
-    jobs: dict[str, list[Any] | str] = Field(default={}, description="axes that split into jobs, one value each")
-    stacked: dict[str, list[Any] | str] = Field(default={}, description="axes stacked inside a job, passed as lists")
-    with_: dict[str, Any] = Field(
-        default={}, alias="with", description="keyword arguments; `=name` is the scale's number"
-    )
-    seeds: Count | str | None = Field(default=None, description="seeds of this node where they differ")
-    threads: Count = Field(default=1, description="threads to compute with")
-    scales: list[Scale] = Field(default=list(SCALES), description="scales at which this node exists")
-
-
-class MeasureSpec(NodeSpec):
-    """One entry of `measures:`: its function returns a tidy table with exactly these metrics."""
-
-    metrics: list[str] = Field(min_length=1, description="every value that the column `metric` takes")
-
-
-class FigureSpec(Strict):
-    """One entry of `figures:`: a function of figures.py that draws tables."""
-
-    call: str
-    needs: list[str] = Field(min_length=1, description="names of measures; each table arrives as a keyword")
-    title: str
-    caption: str
-    scales: list[Scale] = Field(default=list(SCALES), description="scales at which this figure is drawn")
-
-
-class FileSpec(Strict):
-    """One entry of `files:`: published data that lie where the user puts them; looked for before any job."""
-
-    scales: list[Scale] = Field(min_length=1, description="scales that read it")
-    read_by: list[str] = Field(default=[], description="data, runs and measures that read it; default: all")
-    path: str | None = Field(default=None, description="where it lies; default: a set that the datasets know by name")
-    title: str = ""
-    source: str = Field(default="", description="where the user finds it")
-    size: Count | None = Field(default=None, description="bytes")
-    sha256: str = ""
-
-
-class StudySpec(Strict):
-    """config/studies/<study>.yaml: one paper's runs, measures and figures, and the numbers of each scale."""
-
-    study: str = Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")
-    paper: Paper
-    scales: dict[Scale, dict[str, Any]] = Field(min_length=1)
-    data: dict[str, NodeSpec] = {}
-    runs: dict[str, NodeSpec] = {}
-    measures: dict[str, MeasureSpec] = Field(min_length=1)
-    figures: dict[str, FigureSpec] = {}
-    cover: str | None = Field(default=None, description="the figure on the site's front page; default: the first")
-    files: dict[str, FileSpec] = {}
-
-    @model_validator(mode="after")
-    def _cover_is_a_figure(self) -> StudySpec:
-        if self.cover is not None and self.cover not in self.figures:
-            raise ValueError(f"cover: {self.cover!r}: no such figure{nearest(self.cover, self.figures)}")
-        return self
-
-    @field_validator("files")
-    @classmethod
-    def _readers(cls, files: dict[str, FileSpec], info: ValidationInfo) -> dict[str, FileSpec]:
-        known = [name for section in ("data", "runs", "measures") for name in info.data.get(section, {})]
-        for file, spec in files.items():
-            for name in spec.read_by:
-                if name not in known:
-                    raise ValueError(f"{file}.read_by: {name!r}: no such entry{nearest(name, known)}")
-        return files
-
-    @field_validator("scales")
-    @classmethod
-    def _seeds(cls, scales: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-        for scale, numbers in scales.items():
-            seeds = numbers.get("seeds")
-            if isinstance(seeds, bool) or not isinstance(seeds, int) or seeds < 1:
-                raise ValueError(f"{scale}.seeds: {seeds!r}: allowed is a whole number of at least 1")
-        return scales
-
-    @property
-    def package(self) -> str:
-        """The study's Python package."""
-        return f"dynatlas.studies.{self.study.replace('-', '_')}"
-
-
 # ---------------------------------------------------------------- errors
-
-
-def explain(error: ValidationError, model: type[BaseModel], where: str) -> str:
-    """Pydantic's errors, one line a key: file, key, value, what is allowed, the nearest name."""
-    lines: dict[str, list[str]] = {}
-    for item in error.errors(include_url=False):
-        subject, message = _explain_one(dict(item), model)
-        lines.setdefault(subject, []).append(message)
-    # a key that may be one of several things (a word or a number) has an error for each
-    return "\n".join(f"{where}: {key}: {', or '.join(messages)}" for key, messages in lines.items()).replace(
-        ", or allowed is", ", or"
-    )
-
-
-def _explain_one(item: dict[str, Any], model: type[BaseModel]) -> tuple[str, str]:
-    """Key and value, and what is wrong with them."""
-    path = [
-        str(part) for part in item["loc"] if not str(part).startswith(("literal", "list", "constrained-", "function-"))
-    ]
-    path = [part for part in path if part not in ("[key]", "int", "str")]
-    key = ".".join(path)
-    if item["type"] == "extra_forbidden":
-        known = _fields_at(model, path[:-1])
-        return key, f"unknown key{nearest(path[-1], known)} (allowed: {', '.join(known)})"
-    if item["type"] == "missing":
-        return key, "this key is missing"
-    value = item["input"]
-    shown = f": {value!r}" if not isinstance(value, dict | list) else ""
-    expected = item.get("ctx", {}).get("expected")
-    hint = nearest(str(value), re.findall(r"'([^']*)'", expected)) if expected else ""
-    message = item["msg"].removeprefix("Value error, ").replace("should be greater", "should be a number greater")
-    message = message.replace("Input should be", "allowed is")
-    return f"{key}{shown}", f"{message[0].lower()}{message[1:]}{hint}"
-
-
-def _fields_at(model: type[BaseModel], path: list[str]) -> list[str]:
-    """Names that are allowed under `path`, following models and mappings of models."""
-    here: Any = model
-    for part in path:
-        fields = {(field.alias or name): field for name, field in getattr(here, "model_fields", {}).items()}
-        if part in fields:
-            annotation = fields[part].annotation
-            inner = [kind for kind in getattr(annotation, "__args__", ()) if hasattr(kind, "model_fields")]
-            here = inner[0] if inner else annotation
-    return [field.alias or name for name, field in getattr(here, "model_fields", {}).items()]
 
 
 def validate(model: type[BaseModel], content: Mapping[str, Any], where: str) -> Any:
@@ -362,36 +220,3 @@ def refuse_counted_development(path_scale: str, seeds: object) -> None:
             f"seeds: {seeds}: a number counts the ledger's seeds, but {path_scale} has those for developing, as many "
             f"as the study says; leave out the number, or take scale {split_scale(path_scale)[0]}"
         )
-
-
-def load_studies(root: Path) -> dict[str, StudySpec]:
-    """Every study declared under config/studies, by name, in the order of the names."""
-    folder = root / "config" / "studies"
-    studies = {}
-    for path in sorted(folder.glob("*.yaml")):
-        spec: StudySpec = validate(StudySpec, read_yaml(path), _shown(path, root))
-        if spec.study != path.stem:
-            raise ConfigError(f"{_shown(path, root)}: study: {spec.study!r}: the file's name says {path.stem!r}")
-        studies[spec.study] = spec
-    if not studies:
-        raise ConfigError(
-            f"{_shown(folder, root)}: no study is declared here (<study>.yaml), so there is nothing to make"
-        )
-    return studies
-
-
-def select(config: AtlasConfig, studies: Mapping[str, StudySpec], *, where: str = CONFIG) -> list[str]:
-    """The names of the studies that `config.studies` asks for. ConfigError names `where` it was asked."""
-    if config.studies == "all":
-        return list(studies)
-    if not config.studies:
-        raise ConfigError(f"{where}: studies: []: the list is empty; write `all` or name at least one study")
-    for name in config.studies:
-        if name not in studies:
-            known = ", ".join(studies)
-            raise ConfigError(f"{where}: studies: {name!r}: no such study{nearest(name, studies)} (known: {known})")
-    return [name for name in studies if name in config.studies]
-
-
-def _shown(path: Path, root: Path) -> str:
-    return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)

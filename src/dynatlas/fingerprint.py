@@ -20,7 +20,7 @@ NUMERICAL_LIBRARIES = ("numpy", "torch")
 GROUND = frozenset(
     {
         *("steps", "artefacts", "nodes", "fingerprint", "names"),
-        *("config", "places", "calls", "plan", "keeping", "joint"),
+        *("config", "validation", "declarations", "numbers", "places", "calls", "plan", "keeping", "joint"),
     }
 )
 """Parts of the package that read declarations, hand on and keep what others compute. An edit of theirs makes nothing

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from dynatlas.artefacts import ArtefactError, provenance_of, remake
-from dynatlas.config import AtlasConfig, ConfigError, StudySpec
+from dynatlas.config import AtlasConfig, ConfigError
+from dynatlas.declarations import StudySpec
 from dynatlas.fingerprint import CodeIndex, file_digest
 from dynatlas.plan import Plan
 

@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from dynatlas.config import ConfigError, StudySpec
+from dynatlas.config import ConfigError
+from dynatlas.declarations import StudySpec
 
 
 def claims_path(root: Path, spec: StudySpec) -> Path:

@@ -9,20 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from dynatlas.calls import check_call, resolved
-from dynatlas.config import (
-    AtlasConfig,
-    ConfigError,
-    FigureSpec,
-    MeasureSpec,
-    NodeSpec,
-    StudySpec,
-    read_yaml,
-    refuse_counted_development,
-    split_scale,
-)
+from dynatlas.config import AtlasConfig, ConfigError, read_yaml, refuse_counted_development, split_scale
+from dynatlas.declarations import FigureSpec, MeasureSpec, NodeSpec, StudySpec
 from dynatlas.fingerprint import CodeIndex, code_digest, digest, file_digest, library_versions, templates_digest
 from dynatlas.names import nearest
 from dynatlas.nodes import Node, canonical
+from dynatlas.numbers import Numbers
 from dynatlas.places import claims_path, notebook_path, read_lock, study_folder
 from dynatlas.seeds import seed_list
 
@@ -54,7 +46,7 @@ class Plan:
             raise ConfigError(
                 f"{self.where}: scales: no block for {self.scale!r} (there are: {', '.join(spec.scales)})"
             )
-        self.numbers = spec.scales[self.scale]
+        self.numbers = Numbers(spec.numbers_at(self.scale), self.scale, self.where)
         self.nodes: dict[tuple[str, str], Node] = {}
         self._parts: dict[str, list[Node]] = {}
         self.kept = kept
@@ -127,7 +119,7 @@ class Plan:
         return entries
 
     def _axes(self, name: str, spec: NodeSpec) -> Iterator[dict[str, Any]]:
-        axes = {axis: self._value(values, f"{name}.jobs.{axis}") for axis, values in spec.jobs.items()}
+        axes = {axis: self.numbers.resolve(values, f"{name}.jobs.{axis}") for axis, values in spec.jobs.items()}
         for axis, values in axes.items():
             if not isinstance(values, list) or not values:
                 raise ConfigError(
@@ -136,36 +128,22 @@ class Plan:
         for values in product(*axes.values()):
             yield dict(zip(axes, values, strict=True))
 
-    def _value(self, value: Any, where: str) -> Any:
-        """`=name` replaced by the scale's number, also inside lists and mappings."""
-        if isinstance(value, list):
-            return [self._value(item, where) for item in value]
-        if isinstance(value, dict):
-            return {key: self._value(item, f"{where}.{key}") for key, item in value.items()}
-        if not (isinstance(value, str) and value.startswith("=")):
-            return value
-        name = value[1:]
-        if name not in self.numbers:
-            hint = nearest(name, self.numbers)
-            raise ConfigError(f"{self.where}: {where}: {value!r}: scales.{self.scale} has no number {name!r}{hint}")
-        return self.numbers[name]
-
     def _seeds(self, spec: NodeSpec | None, where: str) -> tuple[int, ...]:
         if self.config.seeds not in ("ledger", "dev"):
             count = self.config.seeds
         elif spec is None or spec.seeds is None:
-            count = self.numbers["seeds"]
+            count = self.numbers.values["seeds"]
         else:
-            count = self._value(spec.seeds, f"{where}.seeds")
+            count = self.numbers.resolve(spec.seeds, f"{where}.seeds")
         if isinstance(count, bool) or not isinstance(count, int) or count < 1:
             raise ConfigError(f"{self.where}: {where}.seeds: {count!r}: allowed is a whole number of at least 1")
         return tuple(seed_list(count, dev=self.dev))
 
     def _computing_node(self, step: str, name: str, spec: NodeSpec, axes: Mapping[str, Any]) -> Node:
-        call = resolved(self.index, spec.call, self._module(step), f"{self.where}: {name}")
+        call = resolved(self.index, spec.call, self.spec.package, MODULE_OF[step], f"{self.where}: {name}")
         settings = {
-            **{key: self._value(value, f"{name}.with.{key}") for key, value in spec.with_.items()},
-            **{key: self._value(value, f"{name}.stacked.{key}") for key, value in spec.stacked.items()},
+            **self.numbers.resolve(spec.with_, f"{name}.with", axes),
+            **self.numbers.resolve(spec.stacked, f"{name}.stacked", axes),
             **axes,
         }
         needs = {need: self._needed(need, name, axes) for need in spec.needs}
@@ -228,7 +206,7 @@ class Plan:
             if need not in self._parts or self._parts[need][0].step != "measure":
                 known = [entry for entry, nodes in self._parts.items() if nodes[0].step == "measure"]
                 raise ConfigError(f"{self.where}: {where}.needs: {need!r}: no such measure{nearest(need, known)}")
-        call = resolved(self.index, spec.call, self._module("figures"), f"{self.where}: {where}")
+        call = resolved(self.index, spec.call, self.spec.package, MODULE_OF["figures"], f"{self.where}: {where}")
         check_call(self.index, call, set(spec.needs), f"{self.where}: {where}", job=False)
         return {"call": call, "needs": list(spec.needs)}
 
@@ -317,9 +295,6 @@ class Plan:
             **rest,
         )
         return keyed(node)
-
-    def _module(self, step: str) -> str:
-        return f"{self.spec.package}.{MODULE_OF[step]}"
 
     def _results(self) -> str:
         return f"results/{self.path_scale}/{self.spec.study}"

@@ -8,7 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from snakemake.cli import parse_config
 
-from dynatlas.config import AtlasConfig, ConfigError, load_config, load_studies, nearest, read_yaml, select
+from dynatlas.config import AtlasConfig, ConfigError, load_config, read_yaml
+from dynatlas.declarations import load_studies, select
+from dynatlas.names import nearest
 
 STUDY = """\
 study: toy

@@ -9,8 +9,9 @@ from pydantic import ValidationError
 
 from dynatlas.claims.control import control_rules
 from dynatlas.claims.declaration import Claim, RestsOn, effective
-from dynatlas.config import ConfigError, explain
+from dynatlas.config import ConfigError
 from dynatlas.names import nearest
+from dynatlas.validation import explain
 
 
 def parse_claims(content: Any, where: str = "claims.yaml") -> list[Claim]:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from dynatlas.artefacts import write_bytes
 from dynatlas.claims.declaration import Claim
-from dynatlas.config import AtlasConfig, ConfigError, Strict, StudySpec
+from dynatlas.config import AtlasConfig, ConfigError, Strict
+from dynatlas.declarations import StudySpec
 from dynatlas.nodes import ROOT
 
 
