@@ -167,8 +167,64 @@ def test_shared_axes_join_need_and_consumer_value_by_value(atlas_of):
 
 
 def test_numbers_of_the_scale_reach_every_depth(atlas_of):
-    edit = (STUDY, '{steps: "=steps"}', '{steps: {deep: ["=steps", 1, "=points"]}}')
+    edit = (STUDY, "with: [steps]", 'with: {steps: {deep: ["=steps", 1, "=points"]}}')
     assert nodes(atlas_of(edit))["train:lines@rate=0.1"].settings["steps"] == {"deep": [20, 1, 16]}
+
+
+def test_a_scale_overrides_numbers_whole_and_adds_its_own(atlas_of):
+    numbers = (STUDY, "numbers: {steps: 20,", "numbers: {seeds: 9, points: 3, steps: {a: 1, b: 2},")
+    scales = (STUDY, "quick: {seeds: 8, points: 16}", "quick: {steps: {a: 3}, more: 1}")
+    quick = atlas_of(numbers, scales)
+    assert nodes(quick)["train:lines@rate=0.1"].settings["steps"] == {"a": 3}
+    assert nodes(quick)["data:points"].settings == {"count": 3}
+    assert len(nodes(quick)["data:points"].seeds) == 9
+    assert quick.plan("toy").numbers.values["more"] == 1
+    smoke = atlas_of(numbers, scales, scale="smoke")
+    assert nodes(smoke)["train:lines@rate=0.1"].settings["steps"] == {"a": 1, "b": 2}
+    assert nodes(smoke)["data:points"].settings == {"count": 8}
+
+
+@pytest.mark.parametrize(
+    "given",
+    ["[steps]", '{steps: "=steps"}', '[steps: "=steps"]', '[{steps: "=steps"}]', "[steps: 20]", "{steps: 20}"],
+)
+def test_an_argument_is_said_by_name_or_with_its_value(atlas_of, given):
+    assert changed(atlas_of(), atlas_of((STUDY, "with: [steps]", f"with: {given}"))) == set()
+
+
+def test_axes_are_said_by_name_too(atlas_of):
+    edit = (STUDY, 'jobs: {rate: "=rates"}', "jobs: [rate]")
+    assert changed(atlas_of(), atlas_of(edit, (STUDY, "rates: [0.1", "rate: [0.1"))) == set()
+    stacked = [
+        (STUDY, 'jobs: {rate: "=rates"}', "stacked: [rates]"),
+        (STUDY, "with: [steps]", "with: {rate: 1, steps: 1}"),
+    ]
+    function = ("src/dynatlas/studies/toy/train.py", "steps: int)", "steps: int, rates: list[float])")
+    measure = ("src/dynatlas/studies/toy/measure.py", "lines: list[Run])", "lines: Run)")
+    made = nodes(atlas_of(*stacked, function, measure))
+    assert made["train:lines"].settings == {"rate": 1, "steps": 1, "rates": [0.1, 0.3]}
+
+
+def test_a_call_is_of_the_studys_own_module_of_another_or_of_any_in_full(atlas_of):
+    line = "lines: {call: train_lines"
+    for call in ("train:train_lines", "dynatlas.studies.toy.train:train_lines"):
+        assert changed(atlas_of(), atlas_of((STUDY, line, f"lines: {{call: {call}"))) == set()
+    edits = [(STUDY, line, "lines: {call: models.lines:fit")]
+    package = atlas_of().root / "src" / "dynatlas" / "studies" / "toy" / "models"
+    atlas = atlas_of(*edits)
+    package.mkdir()
+    (package / "__init__.py").write_text('"""Models."""\n')
+    (package / "lines.py").write_text("def fit(job, *, points, rate, steps):\n    return {}\n")
+    assert nodes(atlas)["train:lines@rate=0.1"].call == "dynatlas.studies.toy.models.lines:fit"
+
+
+def test_one_entry_of_a_number_makes_its_own_job_again_alone(atlas_of):
+    by_rate = (STUDY, "with: [steps]", 'with: {steps: "=steps[rate]"}')
+    before = atlas_of(by_rate, (STUDY, "steps: 20,", "steps: {0.1: 20, 0.3: 20},"))
+    after = atlas_of(by_rate, (STUDY, "steps: 20,", "steps: {0.1: 20, 0.3: 21, 0.5: 1},"))
+    assert nodes(after)["train:lines@rate=0.3"].settings == {"rate": 0.3, "steps": 21}
+    assert changed(before, after) == {"train:lines@rate=0.3", "measure:error"} | DOWN
+    assert changed(atlas_of(), before) == set()
 
 
 # ---------------------------------------------------------------- keys
@@ -182,14 +238,14 @@ def test_numbers_of_the_scale_reach_every_depth(atlas_of):
         (STUDY, "quick: {seeds: 8", "quick: {unused: 1, seeds: 8", set()),
         (
             STUDY,
-            'with: {steps: "=steps"}',
+            "with: [steps]",
             "with: {steps: 21}",
             {"train:lines@rate=0.1", "train:lines@rate=0.3", "measure:error"} | DOWN,
         ),
         (
             STUDY,
-            "points: 16, steps: 20, rates: [0.1, 0.3]",
-            "points: 16, steps: 20, rates: [0.1, 0.4]",
+            "steps: 20, rates: [0.1, 0.3]",
+            "steps: 20, rates: [0.1, 0.4]",
             {"train:lines@rate=0.3", "train:lines@rate=0.4", "measure:error"} | DOWN,
         ),
         (
@@ -253,9 +309,7 @@ def test_what_changes_every_draw_changes_every_key(atlas_of):
 def test_whatever_changes_a_key_is_seen_by_the_engine(atlas_of):
     """The engine compares `params`; a key that changed unseen would leave artefacts that every reader refuses."""
     before = nodes(atlas_of())
-    after = nodes(
-        atlas_of((STUDY, "points: 16, steps: 20, rates: [0.1, 0.3]", "points: 16, steps: 20, rates: [0.3, 0.1]"))
-    )
+    after = nodes(atlas_of((STUDY, "steps: 20, rates: [0.1, 0.3]", "steps: 20, rates: [0.3, 0.1]")))
     for name, node in before.items():
         assert (node.params == after[name].params) == (node.key == after[name].key)
     assert before["measure:error"].key != after["measure:error"].key

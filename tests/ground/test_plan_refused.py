@@ -14,9 +14,26 @@ STUDY = "config/studies/toy.yaml"
     [
         ([("call: train_lines", "call: train_line")], ["lines.call", "train_line", "did you mean 'train_lines'"]),
         ([("call: train_lines", "call: dynatlas.study:f")], ["lines.call", "no module", "did you mean"]),
-        ([('steps: "=steps"', 'step: "=steps"')], ["lines", "no argument 'step'", "did you mean 'steps'"]),
-        ([(', with: {steps: "=steps"}', "")], ["lines", "needs the argument 'steps'"]),
-        ([('"=steps"', '"=stepz"')], ["lines.with.steps", "'=stepz'", "did you mean 'steps'"]),
+        ([("[steps]", '{step: "=steps"}')], ["lines", "no argument 'step'", "did you mean 'steps'"]),
+        ([(", with: [steps]", "")], ["lines", "needs the argument 'steps'"]),
+        ([("[steps]", "[stepz]")], ["lines.with.stepz", "'=stepz'", "did you mean 'steps'"]),
+        (
+            [("[steps]", '{steps: "=steps[rate]"}')],
+            ["lines.with.steps: '=steps[rate]'", "the number 'steps' is no mapping", '"=steps"'],
+        ),
+        (
+            [("[steps]", '{steps: "=steps[rates]"}'), ("steps: 20", "steps: {0.1: 1}")],
+            ["'=steps[rates]'", "no axis 'rates' in `jobs:`", "did you mean 'rate'"],
+        ),
+        (
+            [("[steps]", '{steps: "=steps[rate]"}'), ("steps: 20", "steps: {0.1: 1}")],
+            ["'=steps[rate]'", "the number 'steps' has no entry 0.3 at scale quick", "did you mean '0.1'"],
+        ),
+        ([("[steps]", '{steps: "=steps[rate"}')], ["'=steps[rate'", 'write "=number", or "=number[axis]"']),
+        (
+            [("call: train_lines", "call: trian:train_lines")],
+            ["lines.call", "studies.toy.trian", "did you mean 'train'"],
+        ),
         ([('"=rates"', '"=rate"')], ["lines.jobs.rate", "'=rate'", "did you mean 'rates'"]),
         ([('"=rates"', "[]")], ["lines.jobs.rate", "at least one value"]),
         ([('"=rates"', "0.1")], ["lines.jobs.rate", "0.1", "list"]),

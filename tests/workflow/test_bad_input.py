@@ -105,5 +105,5 @@ def test_a_number_of_seeds_and_development_seeds_are_not_both(bare):
 
 
 def test_a_learning_rate_may_be_written_with_an_exponent(bare):
-    bare.replace(STUDY, "20, rates: [0.1, 0.3]}\ndata", "20, rates: [1e-3, 0.3]}\ndata")
+    bare.replace(STUDY, "rates: [0.1, 0.3]", "rates: [1e-3, 0.3]")
     assert "train:lines@rate=0.001" in bare.planned("results/quick/toy/tables/error.parquet")

@@ -18,7 +18,7 @@ LINES = {"train:lines@rate=0.1", "train:lines@rate=0.3"}
     ("file", "old", "new", "planned"),
     [
         pytest.param(
-            *(STUDY, "20, rates: [0.1, 0.3]}\ndata", "20, rates: [0.1, 0.31]}\ndata"),
+            *(STUDY, "rates: [0.1, 0.3]", "rates: [0.1, 0.31]"),
             {"train:lines@rate=0.31", "measure:error", "figures_toy", *VERDICTS, *SHOWN},
             id="one rate",
         ),
@@ -40,7 +40,7 @@ LINES = {"train:lines@rate=0.1", "train:lines@rate=0.3"}
             id="another function of the same module",
         ),
         pytest.param(
-            *(STUDY, "steps: 20, rates: [0.1, 0.3]}\ndata", "steps: 20, rates: [0.3, 0.1]}\ndata"),
+            *(STUDY, "rates: [0.1, 0.3]", "rates: [0.3, 0.1]"),
             {"measure:error", "figures_toy", *VERDICTS, *SHOWN},
             id="another order of an axis",
         ),
@@ -52,7 +52,7 @@ def test_an_edit_runs_what_follows_and_nothing_else(engine, file, old, new, plan
 
 
 def test_a_dry_run_names_the_number_that_changed(engine):
-    engine.replace(STUDY, "quick: {seeds: 8, points: 16, steps: 20", "quick: {seeds: 8, points: 16, steps: 21")
+    engine.replace(STUDY, "numbers: {steps: 20", "numbers: {steps: 21")
     done = engine.dry("--dry-run", "results/quick/toy/tables/error.parquet")
     reasons = [line.strip() for line in (done.stdout + done.stderr).splitlines() if "Params have changed" in line]
     assert reasons == ["reason: Params have changed since last execution: settings.steps 20 -> 21"] * 2

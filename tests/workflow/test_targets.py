@@ -133,7 +133,7 @@ def test_the_ledger_is_fitted_to_its_terminal(engine, width):
 
 def test_a_study_without_this_scale_stops_only_those_who_ask_for_it(bare):
     add_second_study(bare.folder)
-    numbers = "  smoke: {seeds: 6, points: 8, steps: 20, rates: [0.1, 0.3]}\n"
+    numbers = "  smoke: {seeds: 6, points: 8}\n"
     bare.replace("config/studies/second.yaml", numbers, "")
     target = "results/smoke/toy/data/points.safetensors"
     assert bare.planned("--config", "scale=smoke", "studies=[toy]", "--", target) == {"data:points"}
