@@ -39,7 +39,7 @@ def image_split(
     of the others are held out; of a published one the first `train` and `test` of its own two parts. None: all.
     Raises KeyError naming the nearest set, ValueError for more images than there are; else as `published_images`.
     """
-    named(SHIPPED | _READERS, name, "image set")
+    named(dict.fromkeys((*SHIPPED, *PUBLISHED)), name, "image set")
     if name in SHIPPED:
         images = SHIPPED[name]()
         if train is None:
