@@ -230,7 +230,7 @@ def concatenate(groups: Sequence[Group], axis: str) -> Group:
         axes = group.members.axes
         if list(axes) != list(first.members.axes) or axes | {axis: 0} != first.members.axes | {axis: 0}:
             raise ValueError(f"groups to be joined along {axis!r} differ in more: {group.members} and {first.members}")
-        if list(group) != list(first):
+        if set(group) != set(first):
             raise ValueError(f"groups to be joined hold other arrays: {', '.join(group)} and {', '.join(first)}")
         labels += axes[axis]
     arrays = {name: torch.cat([group[name] for group in groups], dim=dim) for name in first}

@@ -8,7 +8,7 @@ A measure that makes its table in parts yields them, under `@gathered`.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ParamSpec
 
 import numpy as np
@@ -24,7 +24,7 @@ RESERVED = ("metric", "value", "study", "experiment")
 
 
 def tidy(
-    values: Mapping[str, Any], dims: Members | Mapping[str, Sequence[Any]], *, lost: Any = None, **conditions: Any
+    values: Mapping[str, Any], dims: Members | Mapping[str, Iterable[Any]], *, lost: Any = None, **conditions: Any
 ) -> pd.DataFrame:
     """A row for each number of `values`: metric -> an array whose axes are `dims`: tensor, numpy array or list.
 

@@ -15,6 +15,7 @@ from dynatlas.claims.decide import decide
 from dynatlas.config import read_yaml
 from dynatlas.datasets.labelled import Labelled
 from dynatlas.jobs import Job, Run
+from dynatlas.members import Members
 from dynatlas.models.rnn import readout
 from dynatlas.studies.rnn_geometry import measure, train, world
 from dynatlas.studies.rnn_geometry.world import ROWS, Images, followed_by_blanks, labels_for, network, networks_of
@@ -81,13 +82,13 @@ def test_with_biases_the_first_identity_fails():
 
 def test_networks_of_a_seed_start_from_the_weights_of_the_untrained_one_and_move_apart():
     found = networks_of(TRAINED, UNTRAINED)
-    assert list(found) == ["trained", "shuffled", "untrained", "second untrained"]
+    assert found.members.axes["network"] == ["trained", "shuffled", "untrained", "second untrained"]
     start = RNN.initialise(JOB.generators("initialisation"))
-    assert torch.equal(found["untrained"]["w_rec"], start["w_rec"])
-    steps = [found[name]["w_rec"] - start["w_rec"] for name in ("trained", "shuffled")]
+    assert torch.equal(found.at(network="untrained")["w_rec"], start["w_rec"])
+    steps = [found.at(network=name)["w_rec"] - start["w_rec"] for name in ("trained", "shuffled")]
     assert all(0 < step.abs().max() < 0.01 for step in steps)
     assert not torch.equal(*steps)
-    assert not torch.equal(found["second untrained"]["w_rec"], start["w_rec"])
+    assert not torch.equal(found.at(network="second untrained")["w_rec"], start["w_rec"])
 
 
 def test_one_more_seed_leaves_the_others_as_they_were():
@@ -95,15 +96,17 @@ def test_one_more_seed_leaves_the_others_as_they_were():
         Job(study="rnn-geometry", seeds=[0]), labels={"trained": "own"}, blank=0, images=IMAGES, units=12, epochs=1,
         batch=50, learning_rate=1e-3,
     )  # fmt: skip
-    assert torch.equal(alone["trained.w_rec"][0], TRAINED["trained.w_rec"][0])
+    own, among_others = (run["networks"].at(network="trained", seed=0) for run in (alone, TRAINED))
+    assert torch.equal(own["w_rec"], among_others["w_rec"])
 
 
 def test_longer_sequences_are_the_same_images_with_blank_rows():
     """Reading out 8 blank rows later has another gradient; with no blank rows it has the same."""
     settings = {"images": IMAGES, "units": 12, "epochs": 1, "batch": 50, "learning_rate": 1e-3}
     same, longer = (train.train_networks(JOB, labels={"longer": "own"}, blank=k, **settings) for k in (0, 8))
-    assert torch.equal(same["longer.w_rec"], TRAINED["trained.w_rec"])
-    assert not torch.equal(longer["longer.w_rec"], same["longer.w_rec"])
+    same, longer = (run["networks"].at(network="longer")["w_rec"] for run in (same, longer))
+    assert torch.equal(same, TRAINED["networks"].at(network="trained")["w_rec"])
+    assert not torch.equal(longer, same)
 
 
 def test_batches_see_each_image_at_most_once_an_epoch_and_differ_between_seeds():
@@ -171,7 +174,7 @@ def test_the_readout_of_the_accuracy_table_is_the_networks_own():
         times=dict.fromkeys(["trained", "untrained", "second untrained", "shuffled"], TIMES),
         labels={"shuffled": "shuffled"},
     )  # fmt: skip
-    test, params = Images(**IMAGES).read().test, networks_of(TRAINED)["trained"]
+    test, params = Images(**IMAGES).read().test, networks_of(TRAINED).at(network="trained")
     outputs = readout(params, RNN.rollout(params, test.x.transpose(0, 1)))[:, 15]
     wanted = (outputs.argmax(dim=-1) == test.y).double().mean(dim=1)
     own = table.query("network == 'trained' and reader == 'readout' and time == 16").sort_values("seed")
@@ -185,13 +188,14 @@ def test_networks_that_diverge_keep_their_last_finite_weights():
     wild = train.train_networks(
         JOB, labels={"trained": "own"}, blank=0, images=IMAGES, units=12, epochs=1, batch=50, learning_rate=1e38
     )
-    assert wild["trained.diverged"].all()
-    assert bool(wild["trained.w_rec"].isfinite().all())
+    assert wild["outcome"]["diverged"].all()
+    assert bool(wild["networks"]["w_rec"].isfinite().all())
 
 
 def test_peaks_are_counted_from_every_length():
-    longer = Run({f"longer.{part}": TRAINED[f"trained.{part}"] for part in ("w_in", "w_rec", "w_out", "b_out")},
-                 seeds=JOB.seeds, settings={})  # fmt: skip
+    own = TRAINED["networks"].at(network="trained").flat()
+    renamed = {"networks": Members(seed=JOB.seeds, network=["longer"]).group(own)}
+    longer = Run(renamed, seeds=JOB.seeds, settings={})
     table = measure.measure_readouts(
         JOB, trained=TRAINED, longer=longer, images=IMAGES, lengths={"trained": 28, "longer": 36}, last=40
     )
@@ -231,10 +235,8 @@ def test_a_rotation_without_saturation_has_its_radius_and_exponents():
         "w_out": torch.zeros(2, 2, 10),
         "b_out": torch.zeros(2, 10),
     }
-    runs = {
-        name: Run({f"{name}.{k}": v for k, v in arrays.items()}, seeds=[0, 1], settings={})
-        for name in ("trained", "untrained")
-    }
+    groups = {name: Members(seed=[0, 1], network=[name]).group(arrays) for name in ("trained", "untrained")}
+    runs = {name: Run({"networks": group}, seeds=[0, 1], settings={}) for name, group in groups.items()}
     table = measure.measure_dynamics(
         JOB, **runs, images=IMAGES, networks=["trained"], trials=5, settle=10, steps=40, exponents=2, sequences=2
     )
@@ -253,7 +255,8 @@ def test_examples_belong_to_the_first_seed_and_their_eigenvalues_to_its_weights(
     assert set(table["seed"]) == {0}
     values = table.query("shown == 'eigenvalues'").pivot(index="item", columns="metric", values="value")
     product_of_all = np.prod(values["real"] + 1j * values["imaginary"])
-    determinant = np.linalg.det(TRAINED["trained.w_rec"][0].double().numpy())
+    own = TRAINED["networks"].at(network="trained", seed=0)
+    determinant = np.linalg.det(own["w_rec"].double().numpy())
     np.testing.assert_allclose(product_of_all, determinant, rtol=1e-6)
     ink = table.query("metric == 'ink'").set_index("time")["value"]
     assert ink[ink > 0].index.tolist() == list(range(5, 25))

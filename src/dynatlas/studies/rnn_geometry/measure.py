@@ -33,6 +33,7 @@ from dynatlas.instruments.lyapunov import lyapunov_spectrum
 from dynatlas.instruments.neighbours import knn_distances
 from dynatlas.instruments.probes import knn_accuracy, linear_probe
 from dynatlas.jobs import Job, Run
+from dynatlas.members import Group
 from dynatlas.models.rnn import readout
 from dynatlas.studies.rnn_geometry.world import (
     ROWS,
@@ -42,22 +43,17 @@ from dynatlas.studies.rnn_geometry.world import (
     network,
     networks_of,
 )
+from dynatlas.tables import gathered, tidy
 
 SWAPPED = 4
 """How many steps are taken by other dynamics (claim C4): the empty rows at the end of an image, or at its start."""
 
 
-def rows(values: Tensor | Sequence[float], seed: int, metric: str, **where: Any) -> pd.DataFrame:
-    """One row for each value; every condition is one value, or one for each row."""
-    listed = values.double().tolist() if isinstance(values, Tensor) else list(values)
-    return pd.DataFrame({"seed": seed, **where, "metric": metric, "value": listed})
-
-
-def members(job: Job, *runs: Run) -> Iterator[tuple[str, int, int, Params]]:
-    """Name, place of the seed, seed, and parameters (1, ...) of each network of each seed."""
-    for name, params in networks_of(*runs, device=job.device).items():
-        for place, seed in enumerate(job.seeds):
-            yield name, place, seed, {part: w[place : place + 1] for part, w in params.items()}
+def one_by_one(networks: Group) -> Iterator[tuple[str, int, Params]]:
+    """Name, seed and parameters (1, ...) of each of the networks."""
+    for name, of_all_seeds in networks.each("network"):
+        for seed, own in of_all_seeds.each("seed"):
+            yield name, seed, own.flat()
 
 
 def states_of(params: Params, images: Tensor, times: Sequence[int]) -> Tensor:
@@ -77,10 +73,11 @@ def answers(params: Params, states: Tensor) -> Tensor:
     return readout(params, states[None])[0].argmax(dim=-1)
 
 
+@gathered
 def measure_accuracy(
     job: Job, *, trained: Run, untrained: Run, images: dict[str, Any], times: dict[str, list[int]],
     labels: dict[str, str], probed: int, alpha: float, neighbours: int,
-) -> pd.DataFrame:  # fmt: skip
+) -> Iterator[pd.DataFrame]:  # fmt: skip
     """Held-out accuracy of a network's own readout, of a linear probe and of nearest neighbours, along time.
 
     `times` names the networks and when each is probed; probes learn on the first `probed` training images. `labels`
@@ -88,16 +85,12 @@ def measure_accuracy(
     trained on); all others have the images' own. `diverged`, of reader "none" at time 0: 1 for a network that keeps its
     last finite weights.
     """
-    data = Images(**images).read(device=job.device)
-    frames = [
-        rows(trained[f"{name}.diverged"][place : place + 1], seed, "diverged", network=name, reader="none", time=0)
-        for name in networks_of(trained)
-        for place, seed in enumerate(job.seeds)
-    ]
-    for name, place, seed, params in members(job, trained, untrained):
+    data, outcome = Images(**images).read(device=job.device), trained["outcome"]
+    yield tidy(outcome, outcome.members, reader="none", time=0)
+    for name, seed, params in one_by_one(networks_of(trained, untrained, device=job.device)):
         x, x_test = (states_of(params, part.x, times[name]) for part in (data.train[:probed], data.test))
         y, y_test = (
-            labels_for(job, labels.get(name, "own"), part.y, part=which)[place]
+            labels_for(job, labels.get(name, "own"), part.y, part=which)[job.seeds.index(seed)]
             for part, which in ((data.train, "train"), (data.test, "test"))
         )
         found = {
@@ -106,46 +99,40 @@ def measure_accuracy(
             f"{neighbours}-NN": knn_accuracy(x, y[:probed], x_test, y_test, k=neighbours),
         }
         for reader, value in found.items():
-            frames.append(rows(value, seed, "accuracy", network=name, reader=reader, time=times[name]))
-    return pd.concat(frames, ignore_index=True)
+            yield tidy({"accuracy": value}, {"time": times[name]}, seed=seed, network=name, reader=reader)
 
 
+@gathered
 def measure_readouts(
     job: Job, *, trained: Run, longer: Run, images: dict[str, Any], lengths: dict[str, int], last: int
-) -> pd.DataFrame:
+) -> Iterator[pd.DataFrame]:
     """Accuracy of networks' own readouts at every step to `last`, of networks trained to answer at step `lengths`.
 
     `permuted_accuracy`: after the renaming of answers that suits best. `peak_minus_length`: the step of the largest
     accuracy (the first of equal ones) minus each of the lengths, which then stands in the column `time`.
     """
-    test, times, frames = Images(**images).read(device=job.device).test, list(range(1, last + 1)), []
-    for name, _, seed, params in members(job, trained, longer):
-        if name not in lengths:
-            continue
+    test, times = Images(**images).read(device=job.device).test, list(range(1, last + 1))
+    asked = networks_of(trained, longer, device=job.device).at(network=list(lengths))
+    for name, seed, params in one_by_one(asked):
         states = states_of(params, test.x, times)
         reached = right(params, states, test.y)
         permuted = best_permutation_accuracy(answers(params, states), test.y)
-        peak = times[int(reached.argmax())]
-        frames += [
-            rows(reached, seed, "accuracy", network=name, time=times),
-            rows(permuted, seed, "permuted_accuracy", network=name, time=times),
-            rows([peak - length for length in lengths.values()], seed, "peak_minus_length", network=name,
-                 time=list(lengths.values())),
-        ]  # fmt: skip
-    return pd.concat(frames, ignore_index=True)
+        yield tidy({"accuracy": reached, "permuted_accuracy": permuted}, {"time": times}, seed=seed, network=name)
+        early = [times[int(reached.argmax())] - length for length in lengths.values()]
+        yield tidy({"peak_minus_length": early}, {"time": lengths.values()}, seed=seed, network=name)
 
 
-def measure_swaps(job: Job, *, trained: Run, untrained: Run, images: dict[str, Any]) -> pd.DataFrame:
+@gathered
+def measure_swaps(job: Job, *, trained: Run, untrained: Run, images: dict[str, Any]) -> Iterator[pd.DataFrame]:
     """Accuracy at T when four updates are made by other recurrent weights: the last ones, or the first ones.
 
     "none": no update; "identity": h <- tanh(h + U x); "shuffled": trained weights, rows and columns under two
     permutations; "initial": the weights that learning started from. The other updates are made by the trained weights.
     """
-    test, frames = Images(**images).read(device=job.device).test, []
-    before = networks_of(untrained, device=job.device)["untrained"]
-    for name, place, seed, params in members(job, trained):
-        if name != "trained":
-            continue
+    test = Images(**images).read(device=job.device).test
+    before = networks_of(untrained, device=job.device).at(network="untrained")
+    for seed, own in networks_of(trained, device=job.device).at(network="trained").each("seed"):
+        params = own.flat()
         w = params["w_rec"]
         generator = job.generator("shuffled weights", seed)
         first, second = (torch.randperm(w.shape[-1], generator=generator, device=w.device) for _ in range(2))
@@ -154,14 +141,13 @@ def measure_swaps(job: Job, *, trained: Run, untrained: Run, images: dict[str, A
             "none": None,
             "identity": torch.eye(w.shape[-1], dtype=w.dtype, device=w.device)[None],
             "shuffled": w[:, first][:, :, second],
-            "initial": before["w_rec"][place : place + 1],
+            "initial": before.at(seed=seed).flat()["w_rec"],
         }
         for dynamics, other in recurrent.items():
             for window, start in (("last", ROWS - SWAPPED), ("first", 0)):
                 states = swapped(params, other, test.x, start=start)
-                value = right(params, states[None], test.y)
-                frames.append(rows(value, seed, "accuracy", dynamics=dynamics, window=window))
-    return pd.concat(frames, ignore_index=True)
+                value = right(params, states[None], test.y)[0]
+                yield tidy({"accuracy": value}, {}, seed=seed, dynamics=dynamics, window=window)
 
 
 def swapped(params: Params, w_rec: Tensor | None, images: Tensor, *, start: int, steps: int = SWAPPED) -> Tensor:
@@ -178,6 +164,7 @@ def swapped(params: Params, w_rec: Tensor | None, images: Tensor, *, start: int,
     return state[0]
 
 
+@gathered
 def measure_geometry(
     job: Job,
     *,
@@ -187,23 +174,21 @@ def measure_geometry(
     networks: list[str],
     times: list[int],
     points: int,
-) -> pd.DataFrame:
+) -> Iterator[pd.DataFrame]:
     """How the states of the first `points` held-out images lie, and how they lie to the readout, along time.
 
     Participation ratio (all images; mean within classes), two-NN dimension, speed |h_t+1 - h_t|, between-class over
     within-class scatter, alignment of class means with the readout, and the mean principal angle (degrees) between
     the readout's weights and the class means' nine directions.
     """
-    test, frames = Images(**images).read(device=job.device).test[:points], []
-    for name, _, seed, params in members(job, trained, untrained):
-        if name not in networks:
-            continue
+    test = Images(**images).read(device=job.device).test[:points]
+    chosen = networks_of(trained, untrained, device=job.device).at(network=networks)
+    for name, seed, params in one_by_one(chosen):
         x = states_of(params, test.x, list(range(1, max(times) + 2)))
         speed = step_speed(x)
         at = torch.tensor(times, device=x.device) - 1
-        for metric, value in {**lie_of(x[at], test, params["w_out"][0]), "speed": speed.mean(dim=-1)[at]}.items():
-            frames.append(rows(value, seed, metric, network=name, time=times))
-    return pd.concat(frames, ignore_index=True)
+        found = lie_of(x[at], test, params["w_out"][0]) | {"speed": speed.mean(dim=-1)[at]}
+        yield tidy(found, {"time": times}, seed=seed, network=name)
 
 
 def lie_of(x: Tensor, images: Labelled, w_out: Tensor) -> dict[str, Tensor]:
@@ -219,22 +204,22 @@ def lie_of(x: Tensor, images: Labelled, w_out: Tensor) -> dict[str, Tensor]:
     }
 
 
+@gathered
 def measure_dynamics(
     job: Job, *, trained: Run, untrained: Run, images: dict[str, Any], networks: list[str], trials: int, settle: int,
     steps: int, exponents: int, sequences: int,
-) -> pd.DataFrame:  # fmt: skip
+) -> Iterator[pd.DataFrame]:  # fmt: skip
     """Where networks go when nothing comes in after an image.
 
     Spectral radius of the recurrent weights; `activity` |h| at T + `settle`, mean over `trials` images. On the `steps`
     after that, mean over `sequences` images: participation ratio of the trajectory and the leading Lyapunov
     `exponents` (column `order`, from 1; nats a step).
     """
-    test, frames = Images(**images).read(device=job.device).test[:trials], []
-    for name, params in networks_of(trained, untrained, device=job.device).items():
-        if name not in networks:
-            continue
-        rnn = network(params["w_rec"].shape[-1])
-        params = {part: w.double() for part, w in params.items()}
+    test = Images(**images).read(device=job.device).test[:trials]
+    chosen = networks_of(trained, untrained, device=job.device).at(network=networks)
+    for name, own in chosen.each("network"):
+        rnn = network(own["w_rec"].shape[-1])
+        params = {part: w.double() for part, w in own.items()}
         x = followed_by_blanks(test.x.double().transpose(0, 1), settle)
         settled = rnn.states_at(params, x, steps=torch.full((len(test),), len(x) - 1, device=x.device))
         late = settled[:, :sequences]
@@ -245,64 +230,57 @@ def measure_dynamics(
             "activity": settled.norm(dim=-1).mean(dim=-1),
             "trajectory_participation_ratio": trajectory_participation_ratio(rest).mean(dim=-1),
         }
-        for place, seed in enumerate(job.seeds):
-            frames += [
-                rows(value[place : place + 1], seed, metric, network=name, order=0) for metric, value in single.items()
-            ]
-            order = list(range(1, exponents + 1))
-            frames.append(rows(spectrum.mean[place], seed, "lyapunov", network=name, order=order))
-    return pd.concat(frames, ignore_index=True)
+        yield tidy(single, own.members, network=name, order=0)
+        yield tidy({"lyapunov": spectrum.mean}, own.members.times(order=range(1, exponents + 1)), network=name)
 
 
+@gathered
 def measure_examples(
     job: Job, *, trained: Run, untrained: Run, images: dict[str, Any], networks: list[str], times: list[int],
     points: int, settle: int, steps: int,
-) -> pd.DataFrame:  # fmt: skip
+) -> Iterator[pd.DataFrame]:  # fmt: skip
     """What is drawn of the first seed: states at `times` and one free trajectory in principal components, eigenvalues.
 
     Also `ink`, the share of pixels that are not 0 in each row of the images. The column `shown` tells these apart.
     """
     data, seed = Images(**images).read(device=job.device), job.seeds[0]
-    ink = inked_rows(data.train.x)
-    frames = [shown(ink[:, None], ["ink"], seed, "rows", time=range(1, ROWS + 1))]
-    test = data.test[:points]
-    for name, params in networks_of(trained, untrained, device=job.device).items():
-        if name not in networks:
-            continue
-        own = {part: w[:1] for part, w in params.items()}
+    yield shown({"ink": inked_rows(data.train.x)}, seed, "rows", time=range(1, ROWS + 1))
+    test, first = data.test[:points], networks_of(trained, untrained, device=job.device).at(seed=seed)
+    for name, one in first.at(network=networks).each("network"):
+        own = one.flat()
         for time, cloud in zip(times, states_of(own, test.x, times), strict=True):
             plane = principal_components(cloud, 2).coordinates
-            frames.append(shown(plane, ["pc1", "pc2"], seed, "states", network=name, time=time, label=test.y.tolist()))
+            yield shown(_by_axis("pc", plane), seed, "states", network=name, time=time, label=test.y.tolist())
         values = torch.linalg.eigvals(own["w_rec"][0].double())
-        plane = torch.view_as_real(values)
-        frames.append(shown(plane, ["real", "imaginary"], seed, "eigenvalues", network=name))
+        yield shown({"real": values.real, "imaginary": values.imag}, seed, "eigenvalues", network=name)
         late = states_of(own, test.x[:1], range(ROWS + settle + 1, ROWS + settle + steps + 1))[:, 0]
         path = principal_components(late, 3).coordinates
-        frames.append(shown(path, ["pc1", "pc2", "pc3"], seed, "trajectory", network=name, time=range(1, steps + 1)))
-    return pd.concat(frames, ignore_index=True)
+        yield shown(_by_axis("pc", path), seed, "trajectory", network=name, time=range(1, steps + 1))
 
 
+@gathered
 def measure_embeddings(
     job: Job, *, trained: Run, images: dict[str, Any], times: list[int], points: int, perplexity: float
-) -> pd.DataFrame:
+) -> Iterator[pd.DataFrame]:
     """Held-out states of the first seed's trained network in the plane by t-SNE, after each of `times`."""
     data, seed = Images(**images).read(device=job.device), job.seeds[0]
-    own = {part: w[:1] for part, w in networks_of(trained, device=job.device)["trained"].items()}
+    own = networks_of(trained, device=job.device).at(network="trained", seed=seed).flat()
     test = data.test[:points]
-    frames = []
     for time, cloud in zip(times, states_of(own, test.x, times), strict=True):
-        plane = t_sne(cloud, perplexity=perplexity)
-        frames.append(
-            shown(plane, ["tsne1", "tsne2"], seed, "states", network="trained", time=time, label=test.y.tolist())
-        )
-    return pd.concat(frames, ignore_index=True)
+        plane = _by_axis("tsne", t_sne(cloud, perplexity=perplexity))
+        yield shown(plane, seed, "states", network="trained", time=time, label=test.y.tolist())
 
 
-def shown(values: Tensor, metrics: Sequence[str], seed: int, what: str, **where: Any) -> pd.DataFrame:
-    """Rows of values (item, metric), with the columns that every row of the table has."""
-    columns: Mapping[str, Any] = {"network": "none", "time": 0, "label": 0} | where
-    listed = {name: list(value) if isinstance(value, range) else value for name, value in columns.items()}
-    item = list(range(len(values)))
-    return pd.concat(
-        [rows(values[:, k], seed, metric, shown=what, item=item, **listed) for k, metric in enumerate(metrics)]
-    )
+def _by_axis(name: str, points: Tensor) -> dict[str, Tensor]:
+    """Coordinates (item, axis) as one metric an axis, counted from 1."""
+    return {f"{name}{k}": values for k, values in enumerate(points.T, start=1)}
+
+
+def shown(values: Mapping[str, Tensor], seed: int, what: str, **where: Any) -> pd.DataFrame:
+    """Rows of values, metric -> (item,), with the columns that every row has: one word or number, or one an item."""
+    columns = {"network": "none", "time": 0, "label": 0} | where
+    listed = {name: value for name, value in columns.items() if isinstance(value, list | range)}
+    count = len(next(iter(values.values())))
+    items = [{"item": k} | {name: value[k] for name, value in listed.items()} for k in range(count)]
+    fixed = {name: value for name, value in columns.items() if name not in listed}
+    return tidy(values, {"item": items}, seed=seed, shown=what, **fixed)

@@ -11,24 +11,25 @@ from dynatlas.ensemble.fit import fit
 from dynatlas.ensemble.optimisers import Adam
 from dynatlas.ensemble.parameters import Params
 from dynatlas.jobs import Job
+from dynatlas.members import Group, Members, stack
 from dynatlas.models.rnn import readout
-from dynatlas.studies.rnn_geometry.world import Images, followed_by_blanks, labels_for, named, network
+from dynatlas.studies.rnn_geometry.world import Images, followed_by_blanks, labels_for, network
 
-Arrays = dict[str, Tensor]
+Groups = dict[str, Group]
 
 
 def train_networks(
     job: Job, *, labels: dict[str, str], blank: int, images: dict[str, Any], units: int, epochs: int, batch: int,
     learning_rate: float,
-) -> Arrays:  # fmt: skip
+) -> Groups:  # fmt: skip
     """Networks that learn to name an image `blank` empty rows after its last one: cross-entropy at that step only.
 
     `labels` names the networks and says what they learn: "own" or "shuffled" labels. All networks of a seed start from
-    the same weights and see the same images in the same order. Returns `<name>.w_in`, ... with leading axis seed,
-    `<name>.losses` (step, seed), and `<name>.diverged` (seed,): which keep their last finite weights.
+    the same weights and see the same images in the same order. Returns the `networks`, their `course`: the training
+    `loss` after so many updates, and as `outcome` which `diverged`: these keep their last finite weights.
     """
     data = Images(**images).read(device=job.device).train
-    seeds, kinds = len(job.seeds), len(labels)
+    members, kinds = Members(seed=job.seeds, network=list(labels)), len(labels)
     rnn = network(units)
     start = rnn.initialise(job.generators("initialisation"), kinds, shared=True)
     targets = torch.stack([labels_for(job, kind, data.y, part="train") for kind in labels.values()], dim=1)
@@ -50,13 +51,12 @@ def train_networks(
         job=job,
         name=" and ".join(labels),
     )
-    course = fitted.losses.values["loss"].unflatten(1, (seeds, kinds))
-    result: Arrays = {}
-    for which, name in enumerate(labels):
-        result |= named(name, {part: w[which::kinds] for part, w in fitted.parameters.items()})
-        result[f"{name}.losses"] = course[:, :, which]
-        result[f"{name}.diverged"] = fitted.diverged_at[which::kinds] >= 0
-    return result
+    course = {"loss": members.split(fitted.losses.values["loss"], dim=1)}
+    return {
+        "networks": members.group(fitted.parameters),
+        "course": Group(Members(update=fitted.losses.steps, **members.axes), course),
+        "outcome": members.group({"diverged": fitted.diverged_at >= 0}),
+    }
 
 
 def batches(job: Job, count: int, *, epochs: int, size: int) -> Tensor:
@@ -70,9 +70,8 @@ def batches(job: Job, count: int, *, epochs: int, size: int) -> Tensor:
     return torch.stack(orders, dim=1)
 
 
-def draw_untrained(job: Job, *, draws: dict[str, str], units: int) -> Arrays:
+def draw_untrained(job: Job, *, draws: dict[str, str], units: int) -> Groups:
     """Networks that never learn, by name, from the random streams of `draws`: learning starts from "initialisation"."""
-    result: Arrays = {}
-    for name, purpose in draws.items():
-        result |= named(name, network(units).initialise(job.generators(purpose)))
-    return result
+    seeds, rnn = Members(seed=job.seeds), network(units)
+    drawn = {name: seeds.group(rnn.initialise(job.generators(purpose))) for name, purpose in draws.items()}
+    return {"networks": stack(drawn, "network")}

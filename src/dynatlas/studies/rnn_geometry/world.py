@@ -13,14 +13,13 @@ from dynatlas.datasets.digits import digit_rows
 from dynatlas.datasets.labelled import Labelled, Split, split
 from dynatlas.datasets.labels import shuffle_labels
 from dynatlas.datasets.mnist import read_images
-from dynatlas.ensemble.parameters import Params
 from dynatlas.jobs import Job, Run
+from dynatlas.members import Group, concatenate
 from dynatlas.models.rnn import ElmanRNN
 
 ROWS = 28
 """T: rows of an image, and pixels of a row."""
 CLASSES = 10
-PARTS = ("w_in", "w_rec", "w_out", "b_out")
 
 
 @dataclass(frozen=True)
@@ -79,19 +78,9 @@ def labels_for(job: Job, kind: str, y: Tensor, *, part: str) -> Tensor:
     return y.expand(len(job.seeds), -1)
 
 
-def networks_of(*runs: Run, device: str = "cpu") -> dict[str, Params]:
-    """Name -> parameters (seed, ...) of every network that the runs hold."""
-    return {
-        key.removesuffix(".w_rec"): {part: run[key.replace(".w_rec", f".{part}")].to(device) for part in PARTS}
-        for run in runs
-        for key in run
-        if key.endswith(".w_rec")
-    }
-
-
-def named(name: str, params: Params) -> dict[str, Tensor]:
-    """The arrays of a run: `<name>.<part>`."""
-    return {f"{name}.{part}": params[part] for part in PARTS}
+def networks_of(*runs: Run, device: str = "cpu") -> Group:
+    """Parameters (seed, network, ...) of all networks of some runs."""
+    return concatenate([run["networks"] for run in runs], "network").to(device)
 
 
 def followed_by_blanks(x: Tensor, blank: int) -> Tensor:
