@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from dynatlas.jobs import Run
+    from dynatlas.table_schema import TableSchema
 
 BLANK = b"0" * 64
 # JSON, safetensors' header and parquet's footer all hold the key, a few bytes of punctuation, then the digest.
@@ -252,8 +253,8 @@ def _seal_first(raw: bytes, short: Iterable[str] = ()) -> bytes:
 # ---------------------------------------------------------------- tables
 
 
-def check_table(frame: pd.DataFrame, *, metrics: Sequence[str] | None = None) -> None:
-    """Raise ArtefactError if `frame` is not a tidy table: columns, no missing value, unique rows, declared metrics."""
+def check_table(frame: pd.DataFrame, schema: TableSchema | None = None) -> None:
+    """Raise ArtefactError if `frame` is no tidy table (columns, no missing value, unique rows), or not as declared."""
     missing = [column for column in TABLE_COLUMNS if column not in frame.columns]
     if missing:
         raise ArtefactError(f"a table needs the columns {', '.join(TABLE_COLUMNS)}; missing: {', '.join(missing)}")
@@ -269,9 +270,9 @@ def check_table(frame: pd.DataFrame, *, metrics: Sequence[str] | None = None) ->
     if len(twice):
         first = twice.iloc[0].to_dict()
         raise ArtefactError(f"{len(twice)} rows are not unique in ({', '.join(labels)}), first: {first}")
-    if metrics is not None and set(frame["metric"]) != set(metrics):
-        made = ", ".join(sorted(set(frame["metric"])))
-        raise ArtefactError(f"the measure declares the metrics {', '.join(sorted(metrics))} but made {made}")
+    problems = list(schema.problems(frame)) if schema else []
+    if problems:
+        raise ArtefactError("\n".join(problems))
 
 
 def write_table(path: Path, provenance: Mapping[str, Any], frame: pd.DataFrame) -> None:

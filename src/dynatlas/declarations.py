@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, ValidationInfo, field_v
 
 from dynatlas.config import CONFIG, SCALES, AtlasConfig, ConfigError, Count, Scale, Strict, read_yaml, validate
 from dynatlas.names import nearest
+from dynatlas.table_schema import Columns, Metrics
 
 
 class Paper(Strict):
@@ -75,9 +76,10 @@ class NodeSpec(Strict):
 
 
 class MeasureSpec(NodeSpec):
-    """One entry of `measures:`: its function returns a tidy table with exactly these metrics."""
+    """One entry of `measures:`: its function returns a tidy table with exactly these metrics and conditions."""
 
-    metrics: list[str] = Field(min_length=1, description="every value that the column `metric` takes")
+    metrics: Metrics
+    columns: Columns = Field(default={})
 
 
 class FigureSpec(Strict):

@@ -20,7 +20,8 @@ NUMERICAL_LIBRARIES = ("numpy", "torch")
 GROUND = frozenset(
     {
         *("steps", "artefacts", "nodes", "fingerprint", "names"),
-        *("config", "validation", "declarations", "numbers", "places", "calls", "plan", "keeping", "joint"),
+        *("config", "validation", "declarations", "numbers", "columns", "table_schema", "places"),
+        *("calls", "plan", "keeping", "joint"),
     }
 )
 """Parts of the package that read declarations, hand on and keep what others compute. An edit of theirs makes nothing

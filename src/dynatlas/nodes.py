@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dynatlas.fingerprint import FORMAT, digest
+from dynatlas.table_schema import TableSchema
 
 ROOT = Path(__file__).resolve().parents[2]
 """The folder of Snakefile, config and src; what is declared is read from here, whatever the working folder."""
@@ -42,7 +43,8 @@ class Node:
     """Entries of `files:` in the study's yaml that it reads; what is in them, its call checks itself."""
     axes: Mapping[str, Any] = field(default_factory=dict)
     """This node's values on the `jobs:` axes."""
-    metrics: tuple[str, ...] = ()
+    table: TableSchema | None = None
+    """What a measure's table holds; what does not hold to it is not written."""
     fingerprint: str = ""
     key: str = ""
     """Hash of everything above that decides the content, and of the keys of all inputs."""
@@ -68,7 +70,7 @@ class Node:
             "seeds": list(self.seeds),
             "base_seed": self.base_seed,
             "device": self.device,
-            "metrics": list(self.metrics),
+            "metrics": list(self.table.metrics) if self.table else [],
             "code": self.fingerprint,
             "format": FORMAT,
         }

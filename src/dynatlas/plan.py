@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dynatlas.calls import check_call, resolved
+from dynatlas.columns import schema_of
 from dynatlas.config import AtlasConfig, ConfigError, read_yaml, refuse_counted_development, split_scale
 from dynatlas.declarations import FigureSpec, MeasureSpec, NodeSpec, StudySpec
 from dynatlas.fingerprint import CodeIndex, code_digest, digest, file_digest, library_versions, templates_digest
@@ -17,6 +18,7 @@ from dynatlas.nodes import Node, canonical
 from dynatlas.numbers import Numbers
 from dynatlas.places import claims_path, notebook_path, read_lock, study_folder
 from dynatlas.seeds import seed_list
+from dynatlas.table_schema import TableSchema
 
 STEP_OF = {"data": "data", "runs": "train", "measures": "measure"}
 """Which step an entry of each section of a study's yaml becomes."""
@@ -165,9 +167,12 @@ class Plan:
             about=spec.about,
             axes=axes,
             files=self._files_of(name),
-            metrics=tuple(spec.metrics) if isinstance(spec, MeasureSpec) else (),
+            table=self._schema(name, spec, axes) if isinstance(spec, MeasureSpec) else None,
             code=("dynatlas.steps.compute", call.partition(":")[0]),
         )
+
+    def _schema(self, name: str, spec: MeasureSpec, axes: Mapping[str, Any]) -> TableSchema:
+        return schema_of(spec, self.numbers.values, f"{self.where}: measures.{name}", axes)
 
     def _files_of(self, name: str) -> tuple[str, ...]:
         read = self.spec.files.items()

@@ -12,10 +12,12 @@ import torch
 
 from dynatlas import artefacts
 from dynatlas.artefacts import ArtefactError, check_table
+from dynatlas.table_schema import TableSchema
 
 KEY = "k" * 64
 PROVENANCE = {"study": "toy", "scale": "quick", "node": "n", "key": KEY, "seeds": [100, 101], "settings": {"rate": 0.1}}
 OTHER = PROVENANCE | {"node": "other", "key": "o" * 64}
+SCHEMA = TableSchema({"error": (0.0, 1.0)}, {"arm": ["a", "b"]})
 FRAME = pd.DataFrame({"seed": [100, 101], "metric": "error", "value": [0.25, 0.5], "arm": ["a", "b"]})
 
 
@@ -233,13 +235,14 @@ def test_only_numbers_are_kept(tmp_path):
         (FRAME.assign(seed=[100.0, 101.5]), "column seed holds float64; wanted are whole numbers"),
         (FRAME.assign(arm=["a", None]), r"NaN\) in column arm"),
         (pd.concat([FRAME, FRAME.iloc[:1].assign(value=9.0)]), r"1 rows are not unique in \(seed, metric, arm\).*100"),
-        (FRAME.assign(metric=["error", "eror"]), "declares the metrics error but made eror, error"),
+        (FRAME.assign(metric=["error", "eror"]), "declares the metrics error but made error, eror"),
+        (FRAME.assign(rate=0.1), "declares the columns arm but made arm, rate"),
     ],
 )
 def test_an_untidy_table_is_refused_by_name(frame, words):
-    check_table(FRAME, metrics=["error"])
+    check_table(FRAME, SCHEMA)
     with pytest.raises(ArtefactError, match=words):
-        check_table(frame, metrics=["error"])
+        check_table(frame, SCHEMA)
 
 
 def test_a_table_in_parts_is_one_frame(tmp_path):

@@ -20,7 +20,7 @@ scales:
 runs:
   lines: {call: train_lines, jobs: {rate: [0.1]}, with: {steps: 3}}
 measures:
-  error: {call: measure_error, needs: [lines], metrics: [error]}
+  error: {call: measure_error, needs: [lines], metrics: {error: real}, columns: {rate: [0.1]}}
 figures:
   errors: {call: draw, needs: [error], title: T, caption: C}
 """
@@ -238,8 +238,15 @@ def test_an_unknown_study_is_answered_with_the_nearest(root):
         ("title: A toy", "titel: A toy", ["paper.titel", "unknown key", "did you mean 'title'"]),
         ("call: train_lines", "cal: train_lines", ["runs.lines.cal", "unknown key", "did you mean 'call'"]),
         ("with: {steps: 3}", "wiht: {steps: 3}", ["runs.lines.wiht", "unknown key", "did you mean 'with'"]),
-        ("metrics: [error]", "metric: [error]", ["measures.error.metric", "did you mean 'metrics'"]),
-        ("metrics: [error]", "metrics: []", ["measures.error.metrics", "at least 1"]),
+        ("metrics: {error: real}", "metric: {error: real}", ["measures.error.metric", "did you mean 'metrics'"]),
+        ("metrics: {error: real}", "metrics: {}", ["measures.error.metrics", "at least 1"]),
+        ("error: real}", "error: reel}", ["metrics.error", "'reel'", "did you mean 'real'", "nonnegative"]),
+        ("error: real}", "error: [1, 0]}", ["metrics.error", "the lower bound comes first"]),
+        ("error: real}", "error: [0, .nan]}", ["metrics.error", "the lower bound comes first"]),
+        ("error: real}", "error: [0, true]}", ["metrics.error", "allowed is [low, high]"]),
+        ("columns: {rate: [0.1]}", "columns: {seed: [1]}", ["columns", "seed: a column of every table"]),
+        ("columns: {rate: [0.1]}", "columns: {rate: flaot}", ["columns.rate", "'flaot'", "did you mean 'float'"]),
+        ("columns: {rate: [0.1]}", "columns: {rate: {from: 1}}", ["columns.rate", "missing"]),
         ("caption: C", "captoin: C", ["figures.errors.captoin", "unknown key", "did you mean 'caption'"]),
         (", caption: C", "", ["figures.errors.caption", "missing"]),
         ("year: 2026", "year: last", ["paper.year", "'last'", "integer"]),

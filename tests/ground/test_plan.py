@@ -71,7 +71,11 @@ def test_paths_arguments_and_needs_of_the_toy(atlas_of):
 
 def test_the_verdicts_name_every_table_with_its_key(atlas_of):
     """Also one that no claim reads: it is by them that a notebook knows its tables."""
-    more = (STUDY, "  bias: {call", "  extra: {call: measure_bias, needs: [biases], metrics: [bias]}\n  bias: {call")
+    more = (
+        STUDY,
+        "  bias: {call",
+        "  extra: {call: measure_bias, needs: [biases], metrics: {bias: real}}\n  bias: {call",
+    )
     plan = atlas_of(more).plan("toy")
     tables = plan.node("claims", "claims").provenance["settings"]["tables"]
     assert tables == {
@@ -254,7 +258,7 @@ def test_one_entry_of_a_number_makes_its_own_job_again_alone(atlas_of):
             "call: train_lines, with: {rate: 1, steps: 1}",
             {"train:biases", "measure:bias"} | DOWN,
         ),
-        (STUDY, "metrics: [bias]", "metrics: [bias, more]", {"measure:bias"} | DOWN),
+        (STUDY, "metrics: {bias: real}", "metrics: {bias: real, more: real}", {"measure:bias"} | DOWN),
         (STUDY, "biases: {call: train_biases", "biases: {threads: 2, about: text, call: train_biases", set()),
         (STUDY, 'title: "Bias"', 'title: "Biases"', {"notebook:notebook", "page:page", "index:index"}),
         (STUDY, 'authors: "Nobody"', 'authors: "Somebody"', {"page:page", "index:index"}),

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Mapping
+from math import inf
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -26,6 +27,7 @@ from dynatlas.jobs import Job, Run
 from dynatlas.members import Group, Members
 from dynatlas.nodes import Node
 from dynatlas.steps import claims, compute, figures
+from dynatlas.table_schema import TableSchema
 
 KEPT = Path(__file__).parents[1] / "ground" / "format.json"
 HERE = "sample_nodes"
@@ -59,6 +61,9 @@ def make_arrays(job: Job, **settings: Any) -> dict[str, Any]:
         "none": torch.zeros(0, 2),
         "group": Group(MEMBERS, {"w": np.arange(4.0).reshape(2, 2, 1), "diverged": [[True, False], [False, True]]}),
     }
+
+
+TABLE = TableSchema({"size": (-inf, inf)}, {"name": ["a", "b"], "step": "int", "masked": "bool", "rate": [0.1, 0.3]})
 
 
 def measure_sizes(job: Job, *, one: Run, several: list[Run], scale: float) -> pd.DataFrame:
@@ -125,7 +130,7 @@ def _train(folder: Path, name: str) -> Node:
 
 def _measure(folder: Path, trained: list[Node], part: int) -> Node:
     needs = {"one": (trained[0],), "several": tuple(trained[1:])}
-    rest = {"needs": needs, "single": frozenset({"one"}), "metrics": ("size",), "settings": {"scale": 2.0**part}}
+    rest = {"needs": needs, "single": frozenset({"one"}), "table": TABLE, "settings": {"scale": 2.0**part}}
     return _run(folder, "measure", f"sizes@x={part}", call="measure_sizes", path=f"tables/{part}.parquet", **rest)
 
 

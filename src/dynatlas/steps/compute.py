@@ -26,7 +26,7 @@ def run_node(node: Node) -> None:
     scratch = _scratch(node, target)
     result = load_function(node.call)(job_of(node, scratch), **node.settings, **read_needs(node))
     if node.step == "measure":
-        artefacts.check_table(result, metrics=node.metrics)
+        artefacts.check_table(result, node.table)
         result = result.assign(study=node.study, experiment=node.name)
         artefacts.write_table(target, node.provenance, result)
     else:
