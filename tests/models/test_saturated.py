@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import math
 
+import mpmath
+import numpy as np
 import pytest
 import torch
 
@@ -131,3 +133,67 @@ def test_two_units_of_long_short_term_memory_keep_both_exponents():
     assert found.sum().item() == pytest.approx((size.log().sum(1) + determinant.abs().log()).mean().item(), rel=1e-10)
     assert found.max() < -15
     assert found.min() < -50
+
+
+def test_an_lstm_is_the_product_of_its_factors():
+    net = LSTM(2, 3, 1, layers=2)
+    params = net.initialise([torch.Generator().manual_seed(seed) for seed in (1, 2)], dtype=DOUBLE)
+    params = {name: w + 0.1 if name.startswith("b_") else w for name, w in params.items()}
+    x, s = (torch.randn(2, size, generator=torch.Generator().manual_seed(3), dtype=DOUBLE) for size in (2, 12))
+    product = torch.eye(12, dtype=DOUBLE)
+    for factor in net.factors(params, x, s):
+        product = factor @ product
+    torch.testing.assert_close(product, net.jacobian(params, x, s)[1], rtol=1e-13, atol=1e-13)
+
+
+def exact_exponents(w_in, w_rec, inputs, frame):
+    """Of the full state (h, c) of an LSTM that starts at 0, by QR in as many digits as the products have, each step
+    from the scalar equations; w_in (4n, 1), w_rec (4n, n), frame (2n, 2n) as nested lists."""
+    n = len(w_in) // 4
+    with mpmath.workdps(1800):
+        weights, h, c = mpmath.matrix(w_rec), [mpmath.mpf(0)] * n, [mpmath.mpf(0)] * n
+        product = mpmath.matrix(frame)
+        for x in inputs:
+            own = weights * mpmath.matrix(h)
+            arguments = [mpmath.mpf(w_in[k][0]) * x + own[k] for k in range(4 * n)]
+            gate = [1 / (1 + mpmath.exp(-a)) for a in arguments]
+            slope = [g / (1 + mpmath.exp(a)) for g, a in zip(gate, arguments, strict=True)]
+            new = [mpmath.tanh(a) for a in arguments[2 * n : 3 * n]]
+            step = mpmath.zeros(2 * n, 2 * n)
+            memory = [gate[n + k] * c[k] + gate[k] * new[k] for k in range(n)]
+            for k in range(n):
+                shown = gate[3 * n + k] * mpmath.sech(memory[k]) ** 2
+                for m in range(n):
+                    step[n + k, m] = (
+                        slope[k] * new[k] * weights[k, m]
+                        + slope[n + k] * c[k] * weights[n + k, m]
+                        + gate[k] * mpmath.sech(arguments[2 * n + k]) ** 2 * weights[2 * n + k, m]
+                    )
+                    opened = slope[3 * n + k] * mpmath.tanh(memory[k]) * weights[3 * n + k, m]
+                    step[k, m] = opened + shown * step[n + k, m]
+                step[n + k, n + k] = gate[n + k]
+                step[k, n + k] = shown * gate[n + k]
+            product = step * product
+            h, c = [gate[3 * n + k] * mpmath.tanh(memory[k]) for k in range(n)], memory
+        r = mpmath.qr(product)[1]
+        return [float(mpmath.log(abs(r[k, k])) / len(inputs)) for k in range(2 * n)]
+
+
+@pytest.mark.parametrize(("units", "seed"), [(1, 103), (2, 102), (2, 105), (3, 100)])
+def test_memory_cells_and_hidden_units_together(units, seed):
+    """Exponents of the full state down to -170; another network beside it changes no bit."""
+    rng, inputs = np.random.default_rng(seed), np.linspace(0, 200, 13)[1:]
+    drawn = {"w_in_l0": rng.uniform(-1, 1, (4 * units, 1)), "w_rec_l0": rng.uniform(-1, 1, (4 * units, units))}
+    frame = np.linalg.qr(np.random.default_rng(99).normal(size=(2 * units, 2 * units)))[0]
+    wanted = exact_exponents(drawn["w_in_l0"].tolist(), drawn["w_rec_l0"].tolist(), inputs, frame.tolist())
+    net = LSTM(1, units, 1, bias=False)
+    params = net.initialise([torch.Generator().manual_seed(1)], 2, dtype=DOUBLE)
+    for name, weights in drawn.items():
+        params[name][1] = torch.from_numpy(weights.T.copy())
+    alone = {name: tensor[1:] for name, tensor in params.items()}
+    given = {"q0": torch.from_numpy(frame), "burn_in": 0}
+    x = torch.from_numpy(inputs)[:, None, None]
+    for qr_every in (1, "auto"):
+        found = lyapunov_spectrum(net, params, x, qr_every=qr_every, **given).exponents[1]
+        np.testing.assert_allclose(found[0], wanted, rtol=1e-10, atol=1e-10)
+        assert torch.equal(lyapunov_spectrum(net, alone, x, qr_every=qr_every, **given).exponents[0], found)

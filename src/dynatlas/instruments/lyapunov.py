@@ -112,8 +112,9 @@ def lyapunov_spectrum(
     published LSTM spectra do), `order="reversed"` multiplies the transposed Jacobians (module docstring).
 
     The Jacobian of an LSTM's full state adds its output gates' part, row by row, to a multiple of its memory cells'
-    rows. Where saturation makes that part 1e16 times smaller it is lost, and the lowest exponents are -inf or wrong;
-    `state="hidden"` has no such rows, and keeps exponents of any depth.
+    rows, and loses it where saturation makes it 1e16 times smaller. Such steps are taken in pieces (`lyapunov_frame`);
+    of 60 networks of 1 to 3 units with inputs up to 200 (exponents down to -170) two then have a lowest exponent that
+    is off or -inf, against 34 without. `order="reversed"`, and k up to half of d, do without.
 
     A network whose states or Jacobians are not finite has exponents NaN. Raises ValueError for shapes and settings
     that do not fit, and for a `dtype` other than float32 and float64, in which all is computed.

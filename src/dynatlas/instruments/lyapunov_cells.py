@@ -9,7 +9,8 @@ entries of the state are hidden units (the others are memory cells).
 A cell that has both may also have `rollout(params, x, state0=s)`: all states (network, T, sequence, d) at once for x
 (network, T, sequence, n_in). For a few exponents of many units, a cell may do without matrices: `slopes(params, x, s)`
 gives tensors with the leading axes of x and s, and `carry(params, slopes, v)` the vectors J v of one step, for v
-(network, sequence, k, d).
+(network, sequence, k, d). A cell whose Jacobian adds what is small to what is large has `factors(params, x, s)`:
+matrices (..., d, d), the first to be applied first, whose product is J and which lose nothing (`lyapunov_frame`).
 """
 
 from __future__ import annotations
@@ -96,17 +97,26 @@ class Orbits:
         if few and not transposed and self.kept == self.state.shape[-1] and hasattr(self.cell, "carry"):
             slopes = [slope.unflatten(1, (count, -1)).unbind(1) for slope in self.cell.slopes(*self._at(count))]
             return _Implicit(self.cell, self.params, list(zip(*slopes, strict=True)), self.state.shape[0])
-        return Dense(self.jacobians(count), transposed)
+        if transposed or self.kept < self.state.shape[-1] or not hasattr(self.cell, "factors"):
+            return Dense(self.jacobians(count), transposed)
+        at = self._at(count)
+        return Dense(self._stepwise(self.cell.jacobian(*at)[1], count), factorised=lambda: self._factors(at, count))
 
     def jacobians(self, count: int) -> Tensor:
         """Of the next `count` steps, (step, network x sequence, d, d)."""
         if hasattr(self.cell, "jacobian"):
-            found = self.cell.jacobian(*self._at(count))[1].unflatten(1, (count, -1)).transpose(0, 1)
-        else:
-            with _ALONE:
-                found = self._automatic(count)
+            return self._stepwise(self.cell.jacobian(*self._at(count))[1], count)
+        with _ALONE:
+            return self._stepwise(self._automatic(count), count)
+
+    def _stepwise(self, matrices: Tensor, count: int) -> Tensor:
+        """(network, step x sequence, d, d) -> (step, network x sequence, kept, kept)."""
+        found = matrices.unflatten(1, (count, -1)).transpose(0, 1)
         # in memory as they are multiplied, transposed, whatever the number of networks: products round as layout has it
         return found[..., : self.kept, : self.kept].mT.flatten(1, 2).contiguous().mT
+
+    def _factors(self, at: tuple[Mapping[str, Tensor], Tensor | None, Tensor], count: int) -> list[Tensor]:
+        return [self._stepwise(factor, count) for factor in self.cell.factors(*at)]
 
     def _at(self, count: int) -> tuple[Mapping[str, Tensor], Tensor | None, Tensor]:
         """Parameters, inputs and states of the next steps, (network, step x sequence, ...): one product a network."""
@@ -149,7 +159,7 @@ class Orbits:
         states = torch.stack(before, dim=1).flatten(1, 2)
         inputs = None if x is None else x.flatten(1, 2)
         found = over_rows(torch.func.jacrev(step, argnums=2), given, given)(params, inputs, states)
-        return found.unflatten(1, (count, -1)).transpose(0, 1)
+        return found
 
 
 @dataclass(frozen=True)
@@ -170,6 +180,10 @@ class _Implicit:
         for slopes in self.slopes[start:stop]:
             carried = self.cell.carry(self.params, slopes, carried)
         return carried.flatten(0, 1)
+
+    def pieces(self, step: int) -> Sequence[Tensor]:
+        """None are known."""
+        return []
 
 
 def _members_without_params(inputs: Tensor | None, state0: Tensor | None) -> int:

@@ -6,11 +6,17 @@ orthonormal: J_T ... J_1 Q_0 = B_T (R_T ... R_1) = Q (R R_T ... R_1) with B_T = 
 factor off by elimination with row pivoting, B = P^T L, R = U, and orthonormalise only where exponents are read. It is
 the same number at about half the cost, and a better one where rows of J differ in scale: pivoting keeps the relative
 accuracy of saturated units, and rows that are exactly zero give a factor that is exactly zero.
+
+A Jacobian that adds a small matrix to a large one has lost the small one before any frame sees it. A cell that knows
+its Jacobian as a product of matrices that lose nothing gives these *pieces*; where a step's factors spread, the frame
+is carried through them one by one, with an elimination after each.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 import torch
@@ -22,6 +28,7 @@ SPREAD_LIMIT = 1e6
 """Largest ratio of a block's factors: the condition number is up to 80 times as large, the error of exponents 1e-10."""
 LONGEST_BLOCK = 32
 _SUSPICIOUS = 1e10
+"""Factors that spread by more may have lost digits that count: rounding is looked at, and pieces are taken."""
 
 
 class Tangents(Protocol):
@@ -35,6 +42,10 @@ class Tangents(Protocol):
         """J_stop ... J_{start + 1} v for vectors (row, k, d), each row of the last two axes a vector."""
         ...
 
+    def pieces(self, step: int) -> Sequence[Tensor]:
+        """Matrices (row, d, d), the first to be applied first, whose product is the map of a step; none if unknown."""
+        ...
+
 
 @dataclass(frozen=True)
 class Dense:
@@ -42,6 +53,8 @@ class Dense:
 
     jacobians: Tensor
     transposed: bool = False
+    factorised: Callable[[], Sequence[Tensor]] | None = None
+    """Gives the pieces of all steps, each (step, row, d, d); asked where they are wanted."""
 
     def __len__(self) -> int:
         return len(self.jacobians)
@@ -51,6 +64,14 @@ class Dense:
         for jacobian in self.jacobians[start:stop]:
             vectors = torch.bmm(vectors, jacobian if self.transposed else jacobian.mT)
         return vectors
+
+    def pieces(self, step: int) -> Sequence[Tensor]:
+        """As `Tangents`."""
+        return [piece[step] for piece in self._pieces]
+
+    @cached_property
+    def _pieces(self) -> Sequence[Tensor]:
+        return self.factorised() if self.factorised else []
 
 
 @dataclass
@@ -97,10 +118,25 @@ class Frame:
             self._carry(tangents, middle, stop)
             self.span = middle - start if self.block == "auto" or not whole else self.span
             return
-        self.basis, self.growth = basis, self.growth + factors.log()
+        growth = factors.log()
+        lost = (spread > _SUSPICIOUS) | (factors == 0).any(dim=-1)
+        if stop - start == 1 and bool(lost.any()) and (pieces := tangents.pieces(start)):
+            whole_basis, whole_growth = carry_in_pieces(self.basis, pieces)
+            basis = torch.where(lost[:, None, None], whole_basis, basis)
+            growth = torch.where(lost[:, None], whole_growth, growth)
+        self.basis, self.growth = basis, self.growth + growth
         self.spread = torch.maximum(self.spread, spread)
         if self.block == "auto" and stop - start == self.span and widest < SPREAD_LIMIT**0.4 and smallest > 0:
             self.span = min(2 * self.span, LONGEST_BLOCK)
+
+
+def carry_in_pieces(basis: Tensor, pieces: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """The frame (row, k, d) after matrices (row, d, d), and the logarithms (row, k) of all that was split off."""
+    growth = basis.new_zeros(basis.shape[:2])
+    for piece in pieces:
+        basis, factors, _, _ = eliminate(torch.bmm(basis, piece.mT))
+        growth = growth + factors.log()
+    return basis, growth
 
 
 def eliminate(moved: Tensor) -> tuple[Tensor, Tensor, Tensor, bool]:

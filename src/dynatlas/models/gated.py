@@ -15,7 +15,7 @@ from typing import final
 import torch
 from torch import Generator, Tensor
 
-from dynatlas.models.gates import ElmanLayer, GRULayer, Layer, LSTMLayer
+from dynatlas.models.gates import ElmanLayer, GRULayer, Layer, LSTMLayer, combined
 from dynatlas.models.initial import draw
 from dynatlas.models.model import Model, Params, inputs_of_members, states_of_members
 from dynatlas.models.rnn import Nonlinearity, readout
@@ -204,6 +204,32 @@ class LSTM(Stacked):
     def layer(self) -> Layer:
         """The equations of one layer."""
         return LSTMLayer()
+
+    def factors(self, params: Mapping[str, Tensor], x: Tensor, s: Tensor) -> list[Tensor]:
+        """Matrices (..., d, d), the first to be applied first, whose product is `jacobian`; shapes as `step`.
+
+        d h' = diag(o' tanh c') W_o d h + diag(k) d c' may be a sum of numbers of very different size. Taken apart,
+        layer by layer: memory cells are forgotten, the gates read hidden units (h becomes W_o h, c becomes c + A h),
+        h is multiplied by the output gates' slopes, and what the memory shows is added to it.
+        """
+        slopes, found = self.slopes(params, x, s), []
+        identity = torch.eye(self.state_size, dtype=s.dtype, device=s.device)
+        for at in range(self.layers):
+            *into_memory, into_output, shown, forget = slopes[6 * at : 6 * at + 6]
+            hidden = slice(at * self.units, (at + 1) * self.units)
+            memory = slice(self.hidden_size + hidden.start, self.hidden_size + hidden.stop)
+            forgotten, read, opened, added = (identity.expand(*forget.shape[:-1], -1, -1).clone() for _ in range(4))
+            forgotten[..., memory, memory] = torch.diag_embed(forget)
+            read[..., hidden, hidden] = 0
+            below = slice(hidden.start - self.units, hidden.start)
+            for source, w in ((hidden, f"w_rec_l{at}"), *(((below, f"w_in_l{at}"),) if at else ())):
+                into_gates, output = params[w].split([3 * self.units, self.units], dim=-1)
+                read[..., hidden, source] = output.mT
+                read[..., memory, source] = combined(into_gates, into_memory).mT
+            opened[..., hidden, hidden] = torch.diag_embed(into_output)
+            added[..., hidden, memory] = torch.diag_embed(shown)
+            found += [forgotten, read, opened, added]
+        return found
 
 
 def _shared_product(vectors: Tensor, w: Tensor) -> Tensor:

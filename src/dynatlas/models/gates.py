@@ -133,15 +133,15 @@ class GRULayer:
     def matrices(self, w: Weights, slopes: Slopes) -> tuple[Tensor, Tensor]:
         """J = diag((h - n) z (1 - z)) W_z + diag((1 - z)(1 - n^2)) [diag(r) W_n + diag(c r (1 - r)) W_r] + diag(z)."""
         reset, update, new_back, new_in, z = slopes
-        of_state = _combined(w["w_rec"], (reset, update, new_back))
+        of_state = combined(w["w_rec"], (reset, update, new_back))
         of_state.diagonal(dim1=-2, dim2=-1).add_(z)
-        return of_state, _combined(w["w_in"], (reset, update, new_in))
+        return of_state, combined(w["w_in"], (reset, update, new_in))
 
     def carry(self, slopes: Slopes, v: Tensor, own: Tensor, given: Tensor | None) -> Tensor:
         """The same sums on vectors."""
         reset, update, new_back, new_in, z = slopes
-        carried = _combined(own, (reset, update, new_back)).addcmul_(v, z[..., None, :])
-        return carried if given is None else _combined(given, (reset, update, new_in), out=carried)
+        carried = combined(own, (reset, update, new_back)).addcmul_(v, z[..., None, :])
+        return carried if given is None else combined(given, (reset, update, new_in), out=carried)
 
     def rollout(self, w: Weights, x: Tensor, state0: Tensor) -> Tensor:
         """By the hand-written backward pass."""
@@ -207,7 +207,7 @@ class LSTMLayer:
         *into_memory, into_output, k, _ = slopes
         hidden, cell = out.chunk(2, dim=-1)
         into_gates, output = gates.split([3 * k.shape[-1], k.shape[-1]], dim=-1)
-        _combined(into_gates, into_memory, out=cell)
+        combined(into_gates, into_memory, out=cell)
         hidden.addcmul_(cell, k[..., None, :]).addcmul_(output, into_output[..., None, :])
 
     def rollout(self, w: Weights, x: Tensor, state0: Tensor) -> Tensor:
@@ -244,7 +244,7 @@ def _opened(arguments: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     return sigmoid(i), sigmoid(f), torch.tanh(g), sigmoid(o)
 
 
-def _combined(weights: Tensor, slopes: Slopes, out: Tensor | None = None) -> Tensor:
+def combined(weights: Tensor, slopes: Slopes, out: Tensor | None = None) -> Tensor:
     """sum over gates of W_g diag(slope_g), (..., m, gates n) and (..., n) each -> (..., m, n); added to `out`."""
     for gate, slope in zip(weights.chunk(len(slopes), dim=-1), slopes, strict=True):
         factor = slope[..., None, :]
