@@ -97,12 +97,16 @@ class Problem:
         held = {"params": self.params}
         drawn = StepNoise(self.job.generators("noise"), noise) if noise else None
 
-        def loss(params: Params, step: int) -> Tensor:
-            states = self.network.rollout(params, self.x, noise=drawn)
-            return (readout(params, states) - self.y).square().mean((1, 2, 3))
+        def loss(params: Params, batch: tuple[Tensor, Tensor]) -> Tensor:
+            x, y = batch
+            return (readout(params, self.network.rollout(params, x, noise=drawn)) - y).square().mean((1, 2, 3))
+
+        def draw(step: int) -> tuple[Tensor, Tensor]:
+            return self.x, self.y
 
         def train(steps: int) -> Tensor:
-            done = fit(loss, held["params"], steps=steps, optimiser=Adam(lr=RATE), clip_norm=CLIP, log_at=Every(1))
+            given = {"optimiser": Adam(lr=RATE), "clip_norm": CLIP, "log_at": Every(1)}
+            done = fit(draw, loss, held["params"], steps=steps, **given)
             held["params"] = done.parameters
             return done.losses.values["loss"][-1]
 

@@ -74,13 +74,20 @@ def grid() -> list[float]:
     """Train all networks; their losses at update COMPARED."""
     problem = Problem(SEEDS)
 
-    def loss(params: Params, step: int) -> Tensor:
-        x, y = (part.repeat_interleave(len(CELLS), dim=0) for part in problem.batch(step))
+    def loss(params: Params, batch: tuple[Tensor, Tensor]) -> Tensor:
+        x, y = (part.repeat_interleave(len(CELLS), dim=0) for part in batch)
         logits = readout(params, problem.network.rollout(params, x)[:, -1])
         return cross_entropy(logits.flatten(0, 1), y.flatten(), reduction="none").view(y.shape).mean(dim=1)
 
-    params = problem.params(CELLS)
-    fitted = fit(loss, params, steps=UPDATES, optimiser=Adam(lr=RATE), trainable=WEIGHTS, log_at=Every(COMPARED))
+    fitted = fit(
+        problem.batch,
+        loss,
+        problem.params(CELLS),
+        steps=UPDATES,
+        optimiser=Adam(lr=RATE),
+        trainable=WEIGHTS,
+        log_at=Every(COMPARED),
+    )
     at = fitted.losses.steps.tolist().index(COMPARED)
     return fitted.losses.values["loss"][at].tolist()
 

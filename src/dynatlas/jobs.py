@@ -2,18 +2,77 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 import time
+import weakref
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from dynatlas import seeds as streams
+from dynatlas.seeds import numpy_stream, torch_stream
 
 if TYPE_CHECKING:
     import numpy as np
     import torch
+
+G = TypeVar("G", bound="torch.Generator | np.random.Generator")
+
+
+class Streams:
+    """The random generators that a job handed out, for as long as somebody holds them.
+
+    A loop that saves itself has to save them, too: all that are alive when it begins, and later ones can be none.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        """How many were handed out by now, whether they are alive or not."""
+        self._handed: weakref.WeakKeyDictionary[Any, tuple[str, int]] = weakref.WeakKeyDictionary()
+
+    def hand_out(self, name: str, generator: G) -> G:
+        """Remember `generator` under a name, which others may have as well."""
+        self.count += 1
+        self._handed[generator] = name, self.count
+        return generator
+
+    def alive(self, *, collect: bool = False) -> dict[str, torch.Generator | np.random.Generator]:
+        """Those that somebody holds, under `<name>/<occurrence>`: the first of its name is 0, in the order of asking.
+
+        Where names alone do not tell them apart, or with `collect`, garbage is collected first: which of those that
+        nobody can reach are still there is chance.
+        """
+        found = list(self._handed.items())
+        if collect or len({name for _, (name, _) in found}) < len(found):
+            found.clear()
+            gc.collect()
+            found = list(self._handed.items())
+        seen: Counter[str] = Counter()
+        named = {}
+        for generator, (name, _) in found:
+            named[f"{name}/{seen[name]}"] = generator
+            seen[name] += 1
+        return named
+
+    def refuse_later(self, count: int, where: str) -> int:
+        """`count` as it is now, if none that was handed out after the first `count` is alive.
+
+        Raises ValueError naming those that are, and `where` they were asked for.
+        """
+        if self.count > count and self._later(count):
+            gc.collect()
+            if later := self._later(count):
+                raise ValueError(
+                    f"{where} asked the job for random generators and kept them: {', '.join(sorted(set(later)))}. A "
+                    "loop that is resumed could not know where they stood: ask for them before fit(), or anew in each "
+                    "call, for use in this call alone"
+                )
+        return self.count
+
+    def _later(self, count: int) -> list[str]:
+        return [name for name, number in list(self._handed.values()) if number > count]
 
 
 @dataclass(frozen=True)
@@ -31,18 +90,26 @@ class Job:
     """Folder for checkpoints of this very node (same code, same settings), or None: nothing is saved."""
     checkpoint_seconds: float = 60.0
     """A long loop saves itself this often."""
+    streams: Streams = field(default_factory=Streams, repr=False, compare=False)
+    """What was handed out by this job and by those that `dataclasses.replace` makes of it."""
 
     def rng(self, purpose: str, seed: int) -> np.random.Generator:
         """A fresh numpy generator at the start of stream (purpose, seed)."""
-        return streams.numpy_stream(self.base_seed, self.study, purpose, seed)
+        made = numpy_stream(self.base_seed, self.study, purpose, seed)
+        return self.streams.hand_out(f"numpy/{purpose}/{seed}", made)
 
-    def generator(self, purpose: str, seed: int) -> torch.Generator:
-        """A fresh torch generator at the start of stream (purpose, seed), on this job's device."""
-        return streams.torch_stream(self.base_seed, self.study, purpose, seed, self.device)
+    def generator(self, purpose: str, seed: int, *, device: str = "cpu") -> torch.Generator:
+        """A fresh torch generator at the start of stream (purpose, seed).
 
-    def generators(self, purpose: str) -> list[torch.Generator]:
-        """One fresh torch generator for each of this job's seeds."""
-        return [self.generator(purpose, seed) for seed in self.seeds]
+        Data and initial weights are drawn on the CPU and moved, so that a seed is the same network on every device. For
+        noise that is drawn within a loop ask for `device=job.device`: moving it would take longer than drawing it.
+        """
+        made = torch_stream(self.base_seed, self.study, purpose, seed, device)
+        return self.streams.hand_out(f"torch/{purpose}/{seed}", made)
+
+    def generators(self, purpose: str, *, device: str = "cpu") -> list[torch.Generator]:
+        """One fresh torch generator for each of this job's seeds; `device` as in `generator`."""
+        return [self.generator(purpose, seed, device=device) for seed in self.seeds]
 
     def checkpoint(self, name: str) -> Path | None:
         """Where the loop called `name` saves itself, or None."""

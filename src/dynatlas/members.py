@@ -4,7 +4,7 @@ A job trains all seeds and all conditions that vectorise as one stack of network
 they are; a `Group` holds arrays of them, and is what a training function returns and what a `Run` gives back:
 
     members = Members(seed=job.seeds, rate=[0.1, 0.3])
-    fitted = fit(loss, model.initialise(generators, 2), ...)             # leading axis member: seed by seed
+    fitted = fit(draw, loss, model.initialise(generators, 2), ...)       # leading axis member: seed by seed
     return {"networks": members.group(fitted.parameters)}                # leading axes (seed, rate)
 
     run["networks"].at(rate=0.3)["w"]                                    # (seed, ...)

@@ -6,6 +6,7 @@ purpose ("task", "evaluation", "initialisation"); independence is had by naming 
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from typing import TYPE_CHECKING
 
@@ -27,7 +28,17 @@ def numpy_stream(base: int, study: str, purpose: str, seed: int) -> np.random.Ge
     """A fresh numpy generator at the start of the named stream."""
     import numpy as np
 
-    return np.random.Generator(np.random.PCG64(stream_key(base, study, purpose, seed)))
+    return _numpy_generator()(np.random.PCG64(stream_key(base, study, purpose, seed)))
+
+
+@functools.cache
+def _numpy_generator() -> type[np.random.Generator]:
+    import numpy as np
+
+    class Generator(np.random.Generator):
+        """numpy's own, which no weak reference can be made to, as one that they can: see `jobs.Streams`."""
+
+    return Generator
 
 
 def torch_stream(base: int, study: str, purpose: str, seed: int, device: str = "cpu") -> torch.Generator:

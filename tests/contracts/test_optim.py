@@ -14,6 +14,11 @@ CURVATURE = torch.tensor([1.0, 3.0, 9.0], dtype=torch.float64)
 OPTIMUM = torch.tensor([0.3, -0.2, 0.5], dtype=torch.float64)
 
 
+def by_step(step):
+    """A batch that is the number of its step."""
+    return step
+
+
 def bowl(params, step):
     """Ill-conditioned quadratics (condition 9) with the optimum at OPTIMUM."""
     return 0.5 * (CURVATURE * (params["w"] - OPTIMUM) ** 2).sum(1)
@@ -29,14 +34,14 @@ def make(request):
 
 
 def test_finds_the_optimum_of_a_quadratic(make):
-    fitted = fit(bowl, start(), steps=900, optimiser=make(lr=0.03, weight_decay=0.0))
+    fitted = fit(by_step, bowl, start(), steps=900, optimiser=make(lr=0.03, weight_decay=0.0))
     torch.testing.assert_close(fitted.parameters["w"], OPTIMUM.expand(MEMBERS, 3), rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", sorted(set(OPTIMISERS) - {"adamw"}))
 def test_stationary_point_under_weight_decay_is_the_known_one(name):
     """Decay added to the gradient moves the optimum to H w* / (H + decay); decoupled decay has none of its own."""
-    fitted = fit(bowl, start(), steps=800, optimiser=OPTIMISERS[name](lr=0.03, weight_decay=0.5))
+    fitted = fit(by_step, bowl, start(), steps=800, optimiser=OPTIMISERS[name](lr=0.03, weight_decay=0.5))
     expected = (CURVATURE * OPTIMUM / (CURVATURE + 0.5)).expand(MEMBERS, 3)
     torch.testing.assert_close(fitted.parameters["w"], expected, rtol=0, atol=1e-5)
 
@@ -44,17 +49,19 @@ def test_stationary_point_under_weight_decay_is_the_known_one(name):
 def test_stacked_equals_single_with_settings_of_its_own(make):
     rates, decays = [0.01, 0.03, 0.002], [0.0, 0.1, 0.01]
     stacked = make(lr=torch.tensor(rates, dtype=torch.float64), weight_decay=torch.tensor(decays, dtype=torch.float64))
-    together = fit(bowl, start(), steps=40, optimiser=stacked, clip_norm=0.7)
+    together = fit(by_step, bowl, start(), steps=40, optimiser=stacked, clip_norm=0.7)
     for member in range(MEMBERS):
         one = {"w": start()["w"][member : member + 1]}
-        alone = fit(bowl, one, steps=40, optimiser=make(lr=rates[member], weight_decay=decays[member]), clip_norm=0.7)
+        alone = fit(
+            by_step, bowl, one, steps=40, optimiser=make(lr=rates[member], weight_decay=decays[member]), clip_norm=0.7
+        )
         torch.testing.assert_close(together.parameters["w"][member], alone.parameters["w"][0], rtol=0, atol=1e-10)
 
 
 def test_more_members_leave_earlier_ones_bits(make):
-    many = fit(bowl, start(7), steps=30, optimiser=make(lr=0.02), clip_norm=0.5)
+    many = fit(by_step, bowl, start(7), steps=30, optimiser=make(lr=0.02), clip_norm=0.5)
     for members in (1, 2, 3, 5, 6):
-        few = fit(bowl, start(members), steps=30, optimiser=make(lr=0.02), clip_norm=0.5)
+        few = fit(by_step, bowl, start(members), steps=30, optimiser=make(lr=0.02), clip_norm=0.5)
         assert torch.equal(many.parameters["w"][:members], few.parameters["w"])
 
 
@@ -66,7 +73,7 @@ def test_resuming_equals_not_stopping(make, tmp_path):
 
     job = Job("contract", range(MEMBERS), scratch=tmp_path, checkpoint_seconds=0)
     with pytest.raises(InterruptedError):
-        fit(dying, start(), steps=40, optimiser=make(lr=0.02), job=job)
-    resumed = fit(bowl, start(), steps=40, optimiser=make(lr=0.02), job=job)
-    whole = fit(bowl, start(), steps=40, optimiser=make(lr=0.02))
+        fit(by_step, dying, start(), steps=40, optimiser=make(lr=0.02), job=job)
+    resumed = fit(by_step, bowl, start(), steps=40, optimiser=make(lr=0.02), job=job)
+    whole = fit(by_step, bowl, start(), steps=40, optimiser=make(lr=0.02))
     assert torch.equal(resumed.parameters["w"], whole.parameters["w"])

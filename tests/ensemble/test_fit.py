@@ -23,6 +23,11 @@ from dynatlas.models.rnn import ElmanRNN, readout, rollout
 from dynatlas.models.torch_layout import to_torch
 
 
+def by_step(step):
+    """A batch that is the number of its step."""
+    return step
+
+
 def quadratic(params, step):
     return ((params["w"] - 1) ** 2).sum(1)
 
@@ -38,15 +43,13 @@ class Regression:
         self.torch = job.generators("task")
         self.numpy = [job.rng("noise", seed) for seed in job.seeds]
 
-    def __call__(self, params, step):
+    def draw(self, step):
         x = torch.stack([torch.randn(8, 5, generator=g) for g in self.torch])
-        noise = torch.from_numpy(np.stack([rng.normal(size=(8, 1)) for rng in self.numpy])).float()
-        hidden = torch.tanh(x @ params["w"])
-        return ((hidden @ params["v"] - x[..., :1] + 0.1 * noise) ** 2).mean((1, 2))
+        return x, torch.from_numpy(np.stack([rng.normal(size=(8, 1)) for rng in self.numpy])).float()
 
-    @property
-    def streams(self):
-        return [*self.torch, *self.numpy]
+    def loss(self, params, batch):
+        x, noise = batch
+        return ((torch.tanh(x @ params["w"]) @ params["v"] - x[..., :1] + 0.1 * noise) ** 2).mean((1, 2))
 
 
 def regress(job: Job, *, steps: int = 40, name: str = "fit", **settings):
@@ -57,7 +60,7 @@ def regress(job: Job, *, steps: int = 40, name: str = "fit", **settings):
         "v": torch.stack([torch.randn(6, 1, generator=g) for g in draws]),
     }
     given = {"optimiser": Adam(lr=0.01), "schedule": LinearDecay(5), "clip_norm": 1.0, **settings}
-    return fit(task, tree, steps=steps, streams=task.streams, job=job, name=name, **given)
+    return fit(task.draw, task.loss, tree, steps=steps, job=job, name=name, **given)
 
 
 def same(a, b) -> bool:
@@ -65,7 +68,7 @@ def same(a, b) -> bool:
 
 
 def test_gradient_descent_on_a_quadratic_at_its_exact_rate():
-    fitted = fit(quadratic, start(), steps=7, optimiser=SGD(lr=torch.tensor([0.1, 0.2, 0.3])), log_at=Every(1))
+    fitted = fit(by_step, quadratic, start(), steps=7, optimiser=SGD(lr=torch.tensor([0.1, 0.2, 0.3])), log_at=Every(1))
     shrink = (1 - 2 * torch.tensor([0.1, 0.2, 0.3], dtype=torch.float64))[:, None]
     torch.testing.assert_close(fitted.parameters["w"] - 1, shrink**7 * (start()["w"] - 1), rtol=1e-6, atol=0)
     assert fitted.losses.steps.tolist() == list(range(7))
@@ -75,7 +78,7 @@ def test_gradient_descent_on_a_quadratic_at_its_exact_rate():
 
 def test_parameters_that_came_in_are_left_alone():
     tree = start()
-    fit(quadratic, tree, steps=3, optimiser=SGD(lr=0.1))
+    fit(by_step, quadratic, tree, steps=3, optimiser=SGD(lr=0.1))
     assert torch.equal(tree["w"], start()["w"])
 
 
@@ -88,9 +91,12 @@ def test_adding_seeds_leaves_earlier_seeds_bits():
 def test_every_member_has_its_own_budget_rate_and_clip():
     budget = torch.tensor([3, 10, 6])
     settings = {"lr": torch.tensor([0.1, 0.2, 0.3]), "clip": torch.tensor([0.5, 100.0, 1.0])}
-    together = fit(quadratic, start(), steps=budget, optimiser=Adam(lr=settings["lr"]), clip_norm=settings["clip"])
+    together = fit(
+        by_step, quadratic, start(), steps=budget, optimiser=Adam(lr=settings["lr"]), clip_norm=settings["clip"]
+    )
     for member in range(3):
         alone = fit(
+            by_step,
             quadratic,
             select_members(start(), [member]),
             steps=int(budget[member]),
@@ -112,7 +118,7 @@ def test_recurrent_networks_train_as_torch_trains_them_one_by_one():
             .mean((1, 2, 3))
         )
 
-    fitted = fit(loss, params, steps=20, optimiser=Adam(lr=0.01), clip_norm=0.2)
+    fitted = fit(by_step, loss, params, steps=20, optimiser=Adam(lr=0.01), clip_norm=0.2)
     for member in range(3):
         rnn, out = torch.nn.RNN(4, 6).double(), torch.nn.Linear(6, 2).double()
         rnn.load_state_dict(to_torch(params, member))
@@ -134,7 +140,8 @@ def test_clipping_is_per_member():
     huge = start()
     huge["w"][2] *= 1e6
     both = [
-        fit(quadratic, tree, steps=4, optimiser=SGD(lr=0.1), clip_norm=1.0).parameters["w"] for tree in (start(), huge)
+        fit(by_step, quadratic, tree, steps=4, optimiser=SGD(lr=0.1), clip_norm=1.0).parameters["w"]
+        for tree in (start(), huge)
     ]
     assert torch.equal(both[0][:2], both[1][:2])
     moved = (huge["w"][2] - both[1][2]).norm().item()
@@ -144,11 +151,11 @@ def test_clipping_is_per_member():
 def test_a_member_whose_update_overflows_keeps_its_finite_parameters_and_its_log_ends():
     rates = torch.tensor([0.1, 1e308, 0.1], dtype=torch.float64)
     watch = Watch(lambda params, step: {"w": params["w"]}, at=Every(2))
-    both = fit(quadratic, start(), steps=6, optimiser=SGD(lr=rates), watches={"w": watch})
+    both = fit(by_step, quadratic, start(), steps=6, optimiser=SGD(lr=rates), watches={"w": watch})
     assert both.diverged_at[1] >= 0
     assert bool(both.parameters["w"].isfinite().all())
     alone = fit(
-        quadratic, select_members(start(), [1]), steps=6, optimiser=SGD(lr=1e308), watches={"w": watch}
+        by_step, quadratic, select_members(start(), [1]), steps=6, optimiser=SGD(lr=1e308), watches={"w": watch}
     )  # ends at once
     log = alone.logs["w"]
     assert len(log.steps) < 4
@@ -163,9 +170,9 @@ def test_a_diverged_member_stands_still_is_counted_and_troubles_nobody():
         scale[1] = torch.inf if step == 4 else 1.0
         return quadratic(params, step) * scale
 
-    fitted = fit(loss, start(), steps=9, optimiser=Adam(lr=0.1), clip_norm=1.0)
-    sound = fit(quadratic, start(), steps=9, optimiser=Adam(lr=0.1), clip_norm=1.0)
-    until = fit(quadratic, start(), steps=4, optimiser=Adam(lr=0.1), clip_norm=1.0)
+    fitted = fit(by_step, loss, start(), steps=9, optimiser=Adam(lr=0.1), clip_norm=1.0)
+    sound = fit(by_step, quadratic, start(), steps=9, optimiser=Adam(lr=0.1), clip_norm=1.0)
+    until = fit(by_step, quadratic, start(), steps=4, optimiser=Adam(lr=0.1), clip_norm=1.0)
     assert fitted.diverged_at.tolist() == [-1, 4, -1]
     assert fitted.diverged == 1
     assert torch.equal(fitted.parameters["w"][1], until.parameters["w"][1])
@@ -173,10 +180,10 @@ def test_a_diverged_member_stands_still_is_counted_and_troubles_nobody():
 
 
 def test_snapshots_are_the_parameters_after_so_many_updates():
-    fitted = fit(quadratic, start(), steps=7, optimiser=SGD(lr=0.1), watches={"kept": snapshot_at([0, 3])})
+    fitted = fit(by_step, quadratic, start(), steps=7, optimiser=SGD(lr=0.1), watches={"kept": snapshot_at([0, 3])})
     log = fitted.logs["kept"]
     assert log.steps.tolist() == [0, 3, 7]
-    short = fit(quadratic, start(), steps=3, optimiser=SGD(lr=0.1)).parameters
+    short = fit(by_step, quadratic, start(), steps=3, optimiser=SGD(lr=0.1)).parameters
     wanted = {0: start(), 3: short, 7: fitted.parameters}
     for place, step in enumerate(log.steps.tolist()):
         assert all(torch.equal(log.values[name][place], tensor) for name, tensor in wanted[step].items())
@@ -188,6 +195,7 @@ def test_watches_log_stop_and_keep():
 
     low = {"measure": measure, "at": Every(2), "reached": lambda m: m["loss"] < 0.5}
     fitted = fit(
+        by_step,
         quadratic,
         start(),
         steps=21,
@@ -195,7 +203,7 @@ def test_watches_log_stop_and_keep():
         log_at=Every(1),
         watches={"plain": Watch(measure, at=Every(10)), "low": Watch(**low, stop=True, keep=True)},
     )
-    free = fit(quadratic, start(), steps=21, optimiser=SGD(lr=0.05), watches={"low": Watch(**low)})
+    free = fit(by_step, quadratic, start(), steps=21, optimiser=SGD(lr=0.05), watches={"low": Watch(**low)})
     end = int(fitted.stopped_at.max())  # all have stopped: so has the loop
     assert fitted.logs["plain"].steps.tolist() == [*(s for s in (0, 10, 20) if s < end), end]
     assert fitted.logs["plain"].values["both"].shape[1:] == (3, 2)
@@ -212,7 +220,7 @@ def test_watches_log_stop_and_keep():
 
 def test_a_criterion_never_met_is_minus_one_and_keeps_nothing():
     never = Watch(lambda p, s: {"l": quadratic(p, s)}, reached=lambda m: m["l"] < 0, keep=True)
-    fitted = fit(quadratic, start(), steps=5, optimiser=SGD(lr=0.1), watches={"never": never})
+    fitted = fit(by_step, quadratic, start(), steps=5, optimiser=SGD(lr=0.1), watches={"never": never})
     assert fitted.crossed_at["never"].tolist() == [-1, -1, -1]
     assert fitted.parameters_at["never"]["w"].isnan().all()
     values = torch.tensor([[3.0, float("nan")], [1.0, float("nan")]])
@@ -227,7 +235,13 @@ def test_project_transforms_the_update_and_trainable_freezes_the_rest():
 
     keep_first = torch.tensor([1.0, 0, 0, 0], dtype=torch.float64)
     fitted = fit(
-        loss, tree, steps=50, optimiser=Adam(lr=0.05), trainable=["w"], project=lambda u: {"w": u["w"] * keep_first}
+        by_step,
+        loss,
+        tree,
+        steps=50,
+        optimiser=Adam(lr=0.05),
+        trainable=["w"],
+        project=lambda u: {"w": u["w"] * keep_first},
     )
     assert torch.equal(fitted.parameters["fixed"], tree["fixed"])
     assert torch.equal(fitted.parameters["w"][:, 1:], tree["w"][:, 1:])
@@ -240,16 +254,16 @@ class Killed(Exception):
 
 def interrupted(job: Job, at: int):
     """A run that dies in the middle of update `at`, after its batch was drawn."""
-    whole = Regression.__call__
+    whole = Regression.draw
 
-    def dying(self, params, step):
+    def dying(self, step):
+        batch = whole(self, step)
         if step == at:
-            whole(self, params, step)
             raise Killed
-        return whole(self, params, step)
+        return batch
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Regression, "__call__", dying)
+        patch.setattr(Regression, "draw", dying)
         with pytest.raises(Killed):
             regress(job, watches=watches())
 
@@ -282,7 +296,7 @@ def test_a_finished_run_returns_at_once_and_leaves_its_streams_where_they_were(t
     first = regress(job)
     calls = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Regression, "__call__", lambda self, params, step: calls.append(step))
+        patch.setattr(Regression, "draw", lambda self, step: calls.append(step))
         again = regress(job)
     assert calls == []
     assert same(first.parameters, again.parameters)
@@ -345,7 +359,7 @@ def test_survives_sigkill_at_any_moment(tmp_path):
 def test_mistakes_are_named(change, message):
     settings = {"loss": quadratic, "parameters": start(), "steps": 2, "optimiser": SGD(lr=0.1), **change}
     with pytest.raises(ValueError, match=message):
-        fit(settings.pop("loss"), settings.pop("parameters"), **settings)
+        fit(by_step, settings.pop("loss"), settings.pop("parameters"), **settings)
 
 
 def test_layout_packs_and_views():

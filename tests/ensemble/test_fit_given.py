@@ -25,6 +25,11 @@ def start(dtype=torch.float64, members: int = 3) -> dict[str, torch.Tensor]:
     return {"w": torch.linspace(1, 2, members, dtype=torch.float64)[:, None].repeat(1, 4).to(dtype)}
 
 
+def by_step(step):
+    """A batch that is the number of its step."""
+    return step
+
+
 def loss(params, step):
     return (params["w"][:, :3] - 3).square().sum(1)
 
@@ -35,7 +40,7 @@ def loss(params, step):
 )
 def test_half_precision_learns_as_float64_does_up_to_the_rounding_of_its_weights(dtype, optimiser):
     """Updates of 1e-3 on weights near 1, where bfloat16 has steps of 8e-3: each of them alone would be lost."""
-    half, exact = (fit(loss, start(kind), steps=60, optimiser=optimiser) for kind in (dtype, torch.float64))
+    half, exact = (fit(by_step, loss, start(kind), steps=60, optimiser=optimiser) for kind in (dtype, torch.float64))
     assert half.diverged == 0
     assert half.parameters["w"].dtype == dtype
     moved = (exact.parameters["w"] - start()["w"])[:, :3].abs().min()
@@ -60,9 +65,9 @@ def test_an_optimiser_by_itself_is_finite_in_half_precision(optimiser, dtype):
 def test_a_large_sum_of_sound_weights_is_no_divergence_and_too_large_a_weight_is_one():
     """65504 is float16's largest number."""
     many = {"w": torch.full((2, 100_000), 2.0, dtype=torch.float16)}
-    assert fit(lambda p, s: p["w"][:, 0], many, steps=2, optimiser=SGD(lr=0.1)).diverged == 0
+    assert fit(by_step, lambda p, s: p["w"][:, 0], many, steps=2, optimiser=SGD(lr=0.1)).diverged == 0
     rates = torch.tensor([1e-3, 1e5])
-    fitted = fit(lambda p, s: -p["w"].sum(1), start(torch.float16, 2), steps=4, optimiser=SGD(lr=rates))
+    fitted = fit(by_step, lambda p, s: -p["w"].sum(1), start(torch.float16, 2), steps=4, optimiser=SGD(lr=rates))
     assert fitted.diverged_at.tolist() == [-1, 0]
     assert torch.equal(fitted.parameters["w"][1], start(torch.float16, 2)["w"][1])
 
@@ -85,7 +90,9 @@ def test_half_precision_resumes_with_the_same_bits(tmp_path, dtype):
         return loss(params, step)
 
     def run(what, **given):
-        return fit(what, tree, steps=20, optimiser=Adam(lr=0.01), trainable=["w"], watches={"w": watch}, **given)
+        return fit(
+            by_step, what, tree, steps=20, optimiser=Adam(lr=0.01), trainable=["w"], watches={"w": watch}, **given
+        )
 
     with pytest.raises(Killed):
         run(dying, job=job)
@@ -115,7 +122,7 @@ def test_nothing_handed_out_or_back_shares_memory():
 
     def run(measure):
         watch = Watch(measure, at=Every(2), reached=lambda m: m["w"][:, 0] > 1.2, keep=True)
-        return fit(loss, tree, steps=9, optimiser=Adam(lr=0.05), trainable=["w"], watches={"seen": watch})
+        return fit(by_step, loss, tree, steps=9, optimiser=Adam(lr=0.05), trainable=["w"], watches={"seen": watch})
 
     spoiled, sound = run(spoiling), run(plain)
     assert torch.equal(spoiled.parameters["w"], sound.parameters["w"])
@@ -137,7 +144,7 @@ def test_a_loss_that_writes_over_what_does_not_learn_leaves_the_callers_tensors(
         params["fixed"].add_(1)
         return loss(params, step)
 
-    fit(counting, tree, steps=3, optimiser=SGD(lr=0.1), trainable=["w"])
+    fit(by_step, counting, tree, steps=3, optimiser=SGD(lr=0.1), trainable=["w"])
     assert not tree["fixed"].any()
 
 
@@ -152,23 +159,23 @@ def test_selected_members_are_new_tensors(index):
 
 def test_strided_expanded_and_read_only_parameters_and_one_or_two_members_learn_the_same():
     for members in (1, 2, 3):
-        plain = fit(loss, start(members=members), steps=5, optimiser=Adam(lr=0.1)).parameters["w"]
+        plain = fit(by_step, loss, start(members=members), steps=5, optimiser=Adam(lr=0.1)).parameters["w"]
         frozen = start(members=members)["w"].numpy().copy()
         frozen.setflags(write=False)
         with warnings.catch_warnings(action="ignore"):  # torch's own, once a process
             read_only = torch.as_tensor(frozen)
         expanded = start(members=members)["w"][:, :1].expand(members, 4)
         for given in (start(members=members)["w"].mT.contiguous().mT, expanded, read_only):
-            assert torch.equal(fit(loss, {"w": given}, steps=5, optimiser=Adam(lr=0.1)).parameters["w"], plain)
+            assert torch.equal(fit(by_step, loss, {"w": given}, steps=5, optimiser=Adam(lr=0.1)).parameters["w"], plain)
         assert np.array_equal(frozen, start(members=members)["w"].numpy())
 
 
 def test_a_member_that_begins_with_nan_is_counted_and_troubles_nobody():
     tree = start()
     tree["w"][1, 0] = torch.nan
-    fitted = fit(loss, tree, steps=5, optimiser=Adam(lr=0.1), clip_norm=1.0)
+    fitted = fit(by_step, loss, tree, steps=5, optimiser=Adam(lr=0.1), clip_norm=1.0)
     assert fitted.diverged_at.tolist() == [-1, 0, -1]
-    sound = fit(loss, start(), steps=5, optimiser=Adam(lr=0.1), clip_norm=1.0)
+    sound = fit(by_step, loss, start(), steps=5, optimiser=Adam(lr=0.1), clip_norm=1.0)
     assert torch.equal(fitted.parameters["w"][[0, 2]], sound.parameters["w"][[0, 2]])
 
 
@@ -205,12 +212,12 @@ def watch(**change):
 def test_settings_with_no_meaning_are_named(change, message):
     given = {"loss": loss, "parameters": start(), "steps": 2, "optimiser": SGD(lr=0.1)} | change
     with pytest.raises(ValueError, match=message):
-        fit(given.pop("loss"), given.pop("parameters"), **given)
+        fit(by_step, given.pop("loss"), given.pop("parameters"), **given)
 
 
 @pytest.mark.parametrize("steps", [3, 3.0, np.int64(3), torch.tensor(3), torch.tensor([3.0, 3.0, 3.0])])
 def test_a_whole_number_of_any_type_is_a_number_of_steps(steps):
-    assert len(fit(loss, start(), steps=steps, optimiser=SGD(lr=0.1), log_at=Every(1)).losses.steps) == 3
+    assert len(fit(by_step, loss, start(), steps=steps, optimiser=SGD(lr=0.1), log_at=Every(1)).losses.steps) == 3
 
 
 def test_a_checkpoint_of_other_fixed_tensors_or_watches_is_not_taken_up(tmp_path, capsys):
@@ -222,7 +229,9 @@ def test_a_checkpoint_of_other_fixed_tensors_or_watches_is_not_taken_up(tmp_path
     def run(goal, at=2, where=job):
         tree = start() | {"goal": torch.full((3, 4), goal, dtype=torch.float64)}
         seen = Watch(lambda p, s: {"w": p["w"]}, at=Every(at))
-        return fit(towards, tree, steps=6, optimiser=SGD(lr=0.1), trainable=["w"], watches={"seen": seen}, job=where)
+        return fit(
+            by_step, towards, tree, steps=6, optimiser=SGD(lr=0.1), trainable=["w"], watches={"seen": seen}, job=where
+        )
 
     run(0.0)
     found, wanted = run(5.0), run(5.0, where=None)
@@ -247,7 +256,9 @@ def test_what_a_checkpoint_must_agree_on_counts_bit_by_bit():
 def test_a_watch_may_name_what_it_measures_as_it_likes(tmp_path):
     job = Job("t", range(3), scratch=tmp_path, checkpoint_seconds=0)
     seen = {"seen": Watch(lambda p, s: {"a|b": p["w"], "c": p["w"]}, at=Every(2))}
-    first, again = (fit(loss, start(), steps=4, optimiser=SGD(lr=0.1), watches=seen, job=job) for _ in range(2))
+    first, again = (
+        fit(by_step, loss, start(), steps=4, optimiser=SGD(lr=0.1), watches=seen, job=job) for _ in range(2)
+    )
     assert first.logs["seen"].values.keys() == again.logs["seen"].values.keys() == {"a|b", "c"}
 
 

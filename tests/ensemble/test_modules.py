@@ -46,6 +46,11 @@ def agree(modules, *inputs, shared=True, **tolerance):
     return ensemble
 
 
+def by_step(step):
+    """A batch that is the number of its step."""
+    return step
+
+
 def test_trains_like_each_module_alone_and_gives_its_state_dict_back():
     modules = [network(seed) for seed in range(3)]
     ensemble = ModuleEnsemble(modules)
@@ -54,7 +59,7 @@ def test_trains_like_each_module_alone_and_gives_its_state_dict_back():
     def loss(params, step):
         return (ensemble(params, x).sin() - step % 2).square().mean((1, 2))
 
-    fitted = fit(loss, ensemble.parameters, steps=15, optimiser=Adam(lr=0.02), clip_norm=0.3)
+    fitted = fit(by_step, loss, ensemble.parameters, steps=15, optimiser=Adam(lr=0.02), clip_norm=0.3)
     for member, module in enumerate(modules):
         before = {name: tensor.clone() for name, tensor in module.state_dict().items()}
         assert all(torch.equal(before[name], ensemble.member(ensemble.parameters, member)[name]) for name in before)

@@ -77,13 +77,18 @@ def test_members_do_not_meet(network, params):
     torch.testing.assert_close(together, torch.stack(alone), rtol=0, atol=1e-12)
 
 
+def by_step(step):
+    """A batch that is the number of its step."""
+    return step
+
+
 def test_trains_like_one_network_at_a_time(network, params):
     x, y = normal(4, 20, 5), normal(4, 20, 3, seed=1)
 
     def loss(tree, step):
         return (network.logits(tree, x) - y).square().mean(dim=(1, 2))
 
-    fitted = fit(loss, params, steps=12, optimiser=SGD(lr=0.05))
+    fitted = fit(by_step, loss, params, steps=12, optimiser=SGD(lr=0.05))
     for member in range(4):
         module = loaded(params, member, network.activation)
         optimiser = torch.optim.SGD(module.parameters(), lr=0.05)

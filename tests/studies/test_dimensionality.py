@@ -8,11 +8,12 @@ import torch
 
 from dynatlas.instruments.dimension import participation_ratio
 from dynatlas.jobs import Job, Run
+from dynatlas.studies.dimensionality import losses
 from dynatlas.studies.dimensionality.figures import _whole
 from dynatlas.studies.dimensionality.images import as_images, image_network
 from dynatlas.studies.dimensionality.losses import (
     FullBatch,
-    MiniBatch,
+    MiniBatches,
     cross_entropy,
     linear_data,
     noise_excess,
@@ -49,8 +50,8 @@ def test_the_loss_from_moments_is_the_loss_on_the_examples():
 
 def test_a_batch_of_one_example_repeated_is_that_example():
     x, y, weights, _ = linear_problem()
-    batch = MiniBatch(x[:, :1], y[:, :1], 3, JOB.generators("batches"))
-    torch.testing.assert_close(batch(weights), squared_error(x[:, :1], y[:, :1], weights))
+    batches = MiniBatches(x[:, :1], y[:, :1], 3, JOB.generators("batches"))
+    torch.testing.assert_close(losses.squared_error(weights, batches(0)), squared_error(x[:, :1], y[:, :1], weights))
 
 
 def test_twice_the_penalty_is_the_trace_of_the_hessian():

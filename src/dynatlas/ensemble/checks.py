@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from dynatlas.ensemble.parameters import Params
+from dynatlas.ensemble.parameters import Layout, Memory, Params
 from dynatlas.ensemble.watch import Measured, Watch
 from dynatlas.names import named
 
@@ -65,3 +65,24 @@ def checked_criterion(name: str, reached: Tensor, members: int) -> Tensor:
         found = f"{tuple(reached.shape)} {reached.dtype}" if isinstance(reached, Tensor) else type(reached).__name__
         raise ValueError(f"watch {name!r}: reached gives {found}; wanted are booleans ({members},)")
     return reached
+
+
+def checked_gradient(losses: object, gradient: Mapping[str, Tensor], layout: Layout) -> None:
+    """What a method gave: one loss a member, and a tree like the parameters."""
+    if not isinstance(losses, Tensor) or tuple(losses.shape) != (layout.members,):
+        found = tuple(losses.shape) if isinstance(losses, Tensor) else type(losses).__name__
+        raise ValueError(f"gradient gives losses {found}; wanted is one number a member, ({layout.members},)")
+    for name, shape in layout.shapes.items():
+        found = tuple(named(gradient, name, "gradient").shape)
+        if found != (layout.members, *shape):
+            raise ValueError(f"the gradient of {name!r} is {found}; wanted is {(layout.members, *shape)}")
+
+
+def checked_memory(owner: str, memory: Memory, members: int) -> None:
+    """Tensors that belong to members, so that they can be told apart, saved and given back."""
+    for name, value in memory.items():
+        if not isinstance(value, Tensor) or value.dim() == 0 or len(value) != members:
+            found = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
+            raise ValueError(
+                f"{owner} remembers {name!r} as {found}; wanted are tensors with leading axis member, {members}"
+            )

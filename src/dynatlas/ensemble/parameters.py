@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 
 Params = dict[str, Tensor]
+Memory = dict[str, Tensor]
+"""What an optimiser, a method or a watch keeps from step to step: tensors with leading axis member, by name."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,11 @@ class Layout:
 
 def _count(shape: tuple[int, ...]) -> int:
     return torch.Size(shape).numel()
+
+
+def copies_of(tree: Mapping[str, Tensor], count: int) -> Params:
+    """The same tree with `count` copies of each member, side by side: (member x copy, ...), as new tensors."""
+    return {name: tensor.repeat_interleave(count, dim=0) for name, tensor in tree.items()}
 
 
 def select_members(tree: Mapping[str, Tensor], index: Tensor | slice | list[int]) -> Params:

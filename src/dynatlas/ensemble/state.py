@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
-from dynatlas.ensemble.optimisers import State
+from dynatlas.ensemble.parameters import Layout, Memory, Params
 
 
 @dataclass(frozen=True)
@@ -35,14 +35,18 @@ class Learning:
     """The state of the loop after `step` updates; advanced in place."""
 
     flat: Tensor
-    optimiser: State
+    optimiser: Memory
+    method: Memory
     diverged_at: Tensor
     stopped_at: Tensor
     step: int = 0
+    watched: dict[str, Memory] = field(default_factory=dict)
     noted: dict[str, list[int]] = field(default_factory=dict)
     values: dict[str, dict[str, list[Tensor]]] = field(default_factory=dict)
     crossed_at: dict[str, Tensor] = field(default_factory=dict)
     kept: dict[str, Tensor] = field(default_factory=dict)
+    settled: list[Rows] = field(default_factory=list)
+    """Members that stand still, with what they had when they came to stand; empty after `restore`."""
 
     def note(self, name: str, measured: Mapping[str, Tensor]) -> None:
         """Write down what was measured now, under the name of its log."""
@@ -57,30 +61,94 @@ class Learning:
 
     def tensors(self) -> dict[str, Tensor]:
         """All tensors under flat names."""
+        self.put_back()
         found = {"flat": self.flat, "diverged_at": self.diverged_at, "stopped_at": self.stopped_at}
         found |= {f"optimiser|{name}": tensor for name, tensor in self.optimiser.items()}
+        found |= {f"method|{name}": tensor for name, tensor in self.method.items()}
         found |= {f"crossed|{name}": tensor for name, tensor in self.crossed_at.items()}
         found |= {f"kept|{name}": tensor for name, tensor in self.kept.items()}
+        for watch, memory in self.watched.items():
+            found |= {f"watched|{watch}|{name}": tensor for name, tensor in memory.items()}
         for name, rows in self.values.items():
             found |= {f"values|{name}|{key}": torch.stack(row) for key, row in rows.items()}
         return found
 
     def restore(self, tensors: Mapping[str, Tensor], step: int, noted: Mapping[str, list[int]]) -> None:
         """Take up what `tensors` gave."""
+        self.settled.clear()
         self.step, self.noted = step, {name: list(steps) for name, steps in noted.items()}
-        device = self.flat.device
+        for memory in (self.optimiser, self.method, *self.watched.values()):
+            memory.clear()  # what was taken out stays out, and what grew is as large as it was
         for name, tensor in tensors.items():
+            tensor = tensor.to(self.flat.device)
             kind, _, rest = name.partition("|")
-            if kind == "flat":
-                self.flat.copy_(tensor)
-            elif kind == "optimiser":
-                self.optimiser[rest].copy_(tensor)
+            watch, _, key = rest.partition("|")
+            if kind == "optimiser":
+                self.optimiser[rest] = tensor
+            elif kind == "method":
+                self.method[rest] = tensor
+            elif kind == "watched":
+                self.watched[watch][key] = tensor
             elif kind == "values":
-                watch, _, key = rest.partition("|")
-                self.values.setdefault(watch, {})[key] = list(tensor.to(device))
+                self.values.setdefault(watch, {})[key] = list(tensor)
             elif kind == "crossed":
-                self.crossed_at[rest] = tensor.to(device)
+                self.crossed_at[rest] = tensor
             elif kind == "kept":
-                self.kept[rest] = tensor.to(device)
+                self.kept[rest] = tensor
             else:
-                setattr(self, name, tensor.to(device))
+                setattr(self, name, tensor)
+
+    def moments(self, layout: Layout) -> Mapping[str, Params]:
+        """What the optimiser remembers of each parameter, as trees that view it."""
+        return _Moments(self.optimiser, layout)
+
+    def settle(self, active: Tensor) -> None:
+        """Note what those have who are not `active` any more."""
+        fresh = ~active
+        for rows in self.settled:
+            fresh[rows.members] = False
+        members = fresh.nonzero()[:, 0]
+        own = [{name: tensor[members] for name, tensor in memory.items()} for memory in (self.optimiser, self.method)]
+        self.settled.append(Rows(members, self.flat[members], *own))
+
+    def put_back(self) -> None:
+        """Give members that stand still back what they had: optimiser and method go on with all of them.
+
+        But for tensors that have another shape by now, as some memories grow.
+        """
+        for rows in self.settled:
+            self.flat[rows.members] = rows.flat
+            for memory, old in ((self.optimiser, rows.optimiser), (self.method, rows.method)):
+                for name, tensor in memory.items():
+                    if name in old and old[name].shape[1:] == tensor.shape[1:]:
+                        memory[name] = tensor.index_copy(0, rows.members, old[name].to(tensor.dtype))
+
+
+@dataclass(frozen=True)
+class Rows:
+    """All that some members have, leading axis of each tensor these members."""
+
+    members: Tensor
+    flat: Tensor
+    optimiser: Memory
+    method: Memory
+
+
+@dataclass(frozen=True)
+class _Moments(Mapping[str, Params]):
+    """Trees of those tensors that hold a number for each parameter, made when they are asked for."""
+
+    memory: Memory
+    layout: Layout
+
+    def __getitem__(self, name: str) -> Params:
+        if name not in list(self):
+            raise KeyError(f"no moment {name!r}; the optimiser remembers: {', '.join(self) or 'nothing'}")
+        return self.layout.unpack(self.memory[name])
+
+    def __iter__(self) -> Iterator[str]:
+        flat = (self.layout.members, self.layout.size)
+        return iter([name for name, tensor in self.memory.items() if tuple(tensor.shape) == flat])
+
+    def __len__(self) -> int:
+        return len(list(iter(self)))

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from dynatlas.ensemble.parameters import Params
+from dynatlas.ensemble.parameters import Memory, Params
 from dynatlas.ensemble.schedules import AtSteps, Every, Occasion
+from dynatlas.names import named
 
 Measured = Mapping[str, Tensor]
 
@@ -19,16 +20,40 @@ class Watch:
     """Something measured on a schedule of steps, without gradients.
 
     `measure(parameters, step)` gives named tensors with leading axis member, after `step` updates (0: before the
-    first). It should make its random numbers from fresh generators, so that it may run at any step. Where `reached`
-    is given, it turns what was measured into (member,) booleans: the first step at which a member's is true is its
-    crossing. With `stop` the member learns no further from there; with `keep` its parameters there are kept.
+    first). It should make its random numbers from fresh generators, so that it may run at any step. Where `remember` is
+    given, `remember(measured, memory)` gives what is noted instead: `memory`, empty at the first look, holds from one
+    look to the next what it writes there, tensors with leading axis member by name (see `RunningMean`). Where
+    `reached` is given, it turns what is noted into (member,) booleans: the first step at which a member's is true is
+    its crossing. With `stop` the member learns no further from there; with `keep` its parameters there are kept.
     """
 
     measure: Callable[[Params, int], Measured]
     at: Occasion = field(default_factory=lambda: Every(25))
+    remember: Callable[[Measured, Memory], Measured] | None = None
     reached: Callable[[Measured], Tensor] | None = None
     stop: bool = False
     keep: bool = False
+
+
+@dataclass(frozen=True)
+class RunningMean:
+    """For `Watch(remember=...)`: notes also the mean of `of` over all looks, as `mean <of>`.
+
+    A look counts `decay` times as much as the one after it, so about the last 1 / (1 - decay) decide. The weights are
+    divided by their sum (as the bias correction of Kingma and Ba 2015), so that the first looks are means, too.
+    Raises KeyError naming what is measured where `of` is not.
+    """
+
+    of: str
+    decay: float = 0.9
+
+    def __call__(self, measured: Measured, memory: Memory) -> Measured:
+        """See `Watch`."""
+        value = named(measured, self.of, "measured value")
+        value = value.to(torch.promote_types(value.dtype, torch.float32))
+        total, weight = (memory.get(name, torch.zeros_like(value)) for name in ("total", "weight"))
+        memory["total"], memory["weight"] = self.decay * total + value, self.decay * weight + 1
+        return {**measured, f"mean {self.of}": memory["total"] / memory["weight"]}
 
 
 def snapshot_at(steps: Iterable[int]) -> Watch:

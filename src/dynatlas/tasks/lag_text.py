@@ -76,10 +76,10 @@ def draw_windows(
     sigma_x: float = 0.0,
 ) -> SymbolBatch:
     """`trials` windows of each seed's text (seed, length) at uniform places; sigma_x N(0, 1) is added to inputs."""
-    starts = draw_symbols((trials,), 0, text.shape[1] - steps, generators=generators)
+    starts = draw_symbols((trials,), 0, text.shape[1] - steps, generators=generators).to(text.device)
     batch = windows(text, starts, steps=steps, symbols=symbols, lag=lag)
     noise = channel_noise(tuple(batch.x.shape[1:]), sigma_x, generators=generators, dtype=batch.x.dtype)
-    return replace(batch, x=batch.x + noise)
+    return replace(batch, x=batch.x + noise.to(text.device))
 
 
 def oracle(x: Tensor, *, lag: int = 5) -> Tensor:

@@ -8,6 +8,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from dynatlas.devices import moved
 from dynatlas.ensemble.parameters import Params, select_members
 from dynatlas.instruments.embedding import principal_components
 from dynatlas.instruments.gradients import jacobian_norms
@@ -41,7 +42,7 @@ def measure_dynamics(
     places = torch.tensor([cells.index(cell) for cell in wanted])
     members = (torch.arange(len(job.seeds))[:, None] * len(cells) + places).flatten()
     networks = {
-        "untrained": start(rnn, job.generators("initialisation"), wanted),
+        "untrained": moved(start(rnn, job.generators("initialisation"), wanted), job.device),
         "trained": select_members(params_of(run, job.device), members),
     }
     driven = {network: leading_exponent(rnn, params, x, burn_in) for network, params in networks.items()}

@@ -11,12 +11,13 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from dynatlas.devices import moved
 from dynatlas.ensemble.parameters import Params, select_members
 from dynatlas.instruments.heldout import cross_fitted_best, heldout_readout
 from dynatlas.jobs import Job, Run
 from dynatlas.models.gain_saturation_rnn import GainSaturationRNN
 from dynatlas.studies.adaptive_activation.cells import Cell, cells_of
-from dynatlas.studies.adaptive_activation.problems import Batch, accuracies, image_batch, moved, pixels
+from dynatlas.studies.adaptive_activation.problems import Batch, accuracies, image_batch, pixels
 from dynatlas.studies.adaptive_activation.train import (
     CLEAN,
     SETS,
@@ -214,7 +215,9 @@ def measure_adaptation(
     everything = torch.arange(len(test), device=job.device).expand(len(job.seeds), -1)
     batch, rnn = image_batch(test, everything), network_for(test.x, units)
     kinds: Changes = {CLEAN: {}} | changes
-    x = changed(batch.x, kinds, job.generators("evaluation noise")).unflatten(0, (len(job.seeds), -1))
+    x = changed(batch.x, kinds, job.generators("evaluation noise", device=job.device)).unflatten(
+        0, (len(job.seeds), -1)
+    )
     retrained, reached = params_of(base, job.device), params_of(adapted, job.device)
     unadapted = {name: spread(part[:: len(kinds)], len(kinds)) for name, part in retrained.items()}
     before = accuracies_on(rnn, unadapted, x, batch)

@@ -17,6 +17,7 @@ from dynatlas.datasets.digits import permuted_digits
 from dynatlas.datasets.labelled import Labelled, Split, split
 from dynatlas.datasets.mnist import read_images
 from dynatlas.datasets.pixel_sequences import permuted_pixels
+from dynatlas.devices import moved
 from dynatlas.ensemble.parameters import Params
 from dynatlas.jobs import Job
 from dynatlas.models.gain_saturation_rnn import GainSaturationRNN
@@ -61,8 +62,6 @@ class Problem:
     """Batch of an update."""
     held_out: Callable[[], Batch]
     """The same batch whenever it is called."""
-    streams: Sequence[Generator] = ()
-    """All that `train` draws from."""
     input_init: str = "gaussian"
     """Of variance 2 / fan-in with "gaussian" (images, text), as in the paper's code."""
     output_init: str = "uniform"
@@ -125,6 +124,7 @@ def image_batch(images: Labelled, chosen: Tensor, labels: Tensor | None = None) 
 def _pixel_problem(job: Job, *, updates: int, batch: int, **data: Any) -> Problem:
     parts = moved(pixels(**data), job.device)
     order = batch_order(len(parts.train), updates=updates, size=batch, generators=job.generators("batches"))
+    order = order.to(job.device)
     everything = torch.arange(len(parts.test), device=job.device).expand(len(job.seeds), -1)
     return Problem(
         parts.train.x.shape[-1],
@@ -142,7 +142,7 @@ def _copy_problem(
 
     def draw(trials: int, generators: Sequence[Generator]) -> Batch:
         found = copy_memory(trials, delay=delay, count=count, symbols=symbols, generators=generators, scalar=scalar)
-        return Batch(found.x, found.target, counted_from=-count)
+        return moved(Batch(found.x, found.target, counted_from=-count), job.device)
 
     return Problem(
         1 if scalar else symbols + 2,
@@ -150,7 +150,6 @@ def _copy_problem(
         1 / symbols,
         lambda step: draw(batch, streams),
         lambda: draw(test, job.generators("copy evaluation")),
-        streams,
         input_init="xavier",
         output_init="xavier",
     )
@@ -167,7 +166,7 @@ def _text_problem(
     )
 
     def read(found: SymbolBatch) -> Batch:
-        return Batch(found.x, found.target[:, lag:], read_from=lag)
+        return moved(Batch(found.x, found.target[:, lag:], read_from=lag), job.device)
 
     return Problem(
         symbols,
@@ -175,7 +174,6 @@ def _text_problem(
         1 / symbols,
         lambda step: read(draw_windows(text, batch, generators=streams, **shared)),
         lambda: read(draw_windows(other, test, generators=job.generators("windows evaluation"), **shared)),
-        streams,
     )
 
 
@@ -197,13 +195,7 @@ def _character_problem(
         float(text.train.bincount().max() / len(text.train)),
         lambda step: draw("train", batch, streams),
         lambda: draw("test", test, job.generators("windows evaluation")),
-        streams,
     )
-
-
-def moved(parts: Split, device: str) -> Split:
-    """The same images on another device."""
-    return Split(*(Labelled(part.x.to(device), part.y.to(device)) for part in (parts.train, parts.test)))
 
 
 _PROBLEMS: dict[str, Callable[..., Problem]] = {

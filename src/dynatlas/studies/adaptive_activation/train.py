@@ -12,6 +12,7 @@ from torch.utils.checkpoint import checkpoint
 
 from dynatlas.datasets.batches import batch_order
 from dynatlas.datasets.labels import shuffle_labels
+from dynatlas.devices import moved
 from dynatlas.ensemble.fit import Fitted, fit
 from dynatlas.ensemble.masks import scaled_updates
 from dynatlas.ensemble.optimisers import Adam
@@ -28,7 +29,6 @@ from dynatlas.studies.adaptive_activation.problems import (
     accuracies,
     image_batch,
     losses,
-    moved,
     pixels,
     problem_for,
 )
@@ -66,22 +66,25 @@ def train_grid(
     rnn = problem.network(settings["units"])
     schedule = Schedule.of(listed, len(job.seeds), updates=updates, ratio=shape_ratio, device=job.device)
 
-    def loss(params: Params, step: int) -> Tensor:
-        batch, used = problem.train(step), schedule.in_use(params, step)
-        return in_parts(rnn, used, batch.for_members(len(listed)), together)
+    def draw(step: int) -> tuple[Batch, int]:
+        return problem.train(step).for_members(len(listed)), step
+
+    def loss(params: Params, drawn: tuple[Batch, int]) -> Tensor:
+        batch, step = drawn
+        return in_parts(rnn, schedule.in_use(params, step), batch, together)
 
     def look(params: Params, step: int) -> Arrays:
         used = schedule.in_use(params, step)
         return held_out(rnn, used, problem, len(listed)) | spread_of_shapes(used)
 
     fitted = fit(
+        draw,
         loss,
-        start(rnn, job.generators("initialisation"), listed),
+        moved(start(rnn, job.generators("initialisation"), listed), job.device),
         steps=updates,
         optimiser=Adam(lr=settings["learning_rate"]),
         project=scaled_updates({"gain": schedule.ratio, "saturation": schedule.ratio}),
         watches={"course": Watch(look, Every(settings["every"]))},
-        streams=problem.streams,
         job=job,
         name=f"{task}, {len(listed)} starts",
     )
@@ -143,23 +146,28 @@ def train_on_changes(
     """
     parts = moved(pixels(**images), job.device)
     order = batch_order(len(parts.train), updates=updates, size=batch, generators=job.generators("batches"))
-    streams = job.generators("input noise")
+    order = order.to(job.device)
+    streams = job.generators("input noise", device=job.device)
     kinds: Changes = {CLEAN: {}} | changes
     rnn = network_for(parts.train.x, units)
     cell = [Cell("static", n, s)] * len(kinds)
 
-    def loss(params: Params, step: int) -> Tensor:
+    def draw(step: int) -> tuple[Tensor, Batch]:
         seen = image_batch(parts.train, order[step])
-        return losses(params, rnn.rollout(params, changed(seen.x, kinds, streams)), seen)
+        return changed(seen.x, kinds, streams), seen
+
+    def loss(params: Params, drawn: tuple[Tensor, Batch]) -> Tensor:
+        x, seen = drawn
+        return losses(params, rnn.rollout(params, x), seen)
 
     return kept(
         fit(
+            draw,
             loss,
-            start(rnn, job.generators("initialisation"), cell),
+            moved(start(rnn, job.generators("initialisation"), cell), job.device),
             steps=updates,
             optimiser=Adam(lr=learning_rate),
             trainable=SETS["weights"],
-            streams=streams,
             job=job,
             name="networks on clean and changed inputs",
         )
@@ -177,8 +185,10 @@ def adapt(
     """
     parts = moved(pixels(**images), job.device)
     order = batch_order(len(parts.train), updates=updates, size=batch, generators=job.generators("adaptation batches"))
+    order = order.to(job.device)
     wrong = shuffle_labels(parts.train.y, generators=job.generators("shuffled labels"))
-    streams, rnn, sets = job.generators("adaptation noise"), network_for(parts.train.x, units), list(SETS)
+    streams = job.generators("adaptation noise", device=job.device)
+    rnn, sets = network_for(parts.train.x, units), list(SETS)
     copies = len(changes) * len(sets)
     begin = {name: spread(part[:: 1 + len(changes)], copies) for name, part in params_of(base, job.device).items()}
     members = sets * (len(job.seeds) * len(changes))
@@ -190,21 +200,24 @@ def adapt(
     told_wrong = torch.tensor(["shuffled" in one for one in members], device=job.device)
     learns = {name: torch.tensor([float(name in SETS[one]) for one in members], device=job.device) for name in begin}
 
-    def loss(params: Params, step: int) -> Tensor:
-        chosen, used = order[step], schedule.in_use(params, step)
-        own, other = image_batch(parts.train, chosen), image_batch(parts.train, chosen, wrong)
+    def draw(step: int) -> tuple[Batch, int]:
+        own, other = (image_batch(parts.train, order[step], labels) for labels in (None, wrong))
         x = spread(changed(own.x, changes, streams), len(sets))
         told = [spread(batch.target, copies) for batch in (own, other)]
         target = torch.where(told_wrong[:, None, None], told[1], told[0])
-        return in_parts(rnn, used, replace(own, x=x, target=target), together)
+        return replace(own, x=x, target=target), step
+
+    def loss(params: Params, drawn: tuple[Batch, int]) -> Tensor:
+        batch, step = drawn
+        return in_parts(rnn, schedule.in_use(params, step), batch, together)
 
     fitted = fit(
+        draw,
         loss,
         begin,
         steps=updates,
         optimiser=Adam(lr=learning_rate),
         project=scaled_updates(learns),
-        streams=streams,
         job=job,
         name="adaptation",
     )

@@ -57,21 +57,28 @@ class FullBatch:
 
 
 @dataclass(frozen=True)
-class MiniBatch:
-    """The loss on `size` examples drawn with replacement, one network a seed."""
+class MiniBatches:
+    """`size` examples at a time, drawn with replacement for each seed."""
 
     x: Tensor
     y: Tensor
     size: int
     generators: Sequence[Generator]
 
-    def __call__(self, params: Params) -> Tensor:
-        """The loss (seed,) of weights `w1`, `w2` on the next batch."""
+    def __call__(self, step: int) -> tuple[Tensor, Tensor]:
+        """The next batch: x (seed, example, input) and y (seed, example, output)."""
         n = self.x.shape[1]
         index = torch.stack([torch.randint(n, (self.size,), generator=g, device=g.device) for g in self.generators])
+        index = index.to(self.x.device)
         seed = torch.arange(len(self.x), device=self.x.device)[:, None]
-        error = self.x[seed, index] @ params["w1"] @ params["w2"] - self.y[seed, index]
-        return 0.5 * error.square().sum(dim=-1).mean(dim=-1)
+        return self.x[seed, index], self.y[seed, index]
+
+
+def squared_error(params: Params, batch: tuple[Tensor, Tensor]) -> Tensor:
+    """The loss (seed,) of weights `w1`, `w2`, one network a seed, on a batch x (seed, example, input) and y."""
+    x, y = batch
+    error = x @ params["w1"] @ params["w2"] - y
+    return 0.5 * error.square().sum(dim=-1).mean(dim=-1)
 
 
 def noise_penalty(w1: Tensor, w2: Tensor, c: Tensor) -> Tensor:

@@ -22,7 +22,7 @@ from dynatlas.models.convnet import ConvNet, ResNet
 from dynatlas.models.weight_noise import WeightNoise
 from dynatlas.studies.dimensionality.images import as_images, image_network
 from dynatlas.studies.dimensionality.losses import FullBatch, cross_entropy, noise_excess, noise_penalty, penalty_bound
-from dynatlas.studies.dimensionality.problems import RELEVANT, Problem, on_cpu, problem_named
+from dynatlas.studies.dimensionality.problems import RELEVANT, Problem, problem_named
 from dynatlas.studies.dimensionality.profiles import (
     ESTIMATORS,
     WHOLE,
@@ -40,10 +40,6 @@ PENALTY = 0.1
 """Of the ridge readouts of latent variables."""
 
 
-def _streams(job: Job, purpose: str) -> list[torch.Generator]:
-    return on_cpu(job.generators(purpose))
-
-
 def measure_inputs(job: Job, *, data: list[str], estimators: list[str]) -> pd.DataFrame:
     """Dimension of the inputs over their number of pixels, on one random half of all examples a seed.
 
@@ -54,8 +50,8 @@ def measure_inputs(job: Job, *, data: list[str], estimators: list[str]) -> pd.Da
         problem = problem_named(name)
         x = torch.cat([problem.data.train.x, problem.data.test.x])
         half = len(x) // 2
-        order = [torch.randperm(len(x), generator=g)[:half] for g in _streams(job, "half")]
-        drawn = [torch.randn(half, x.shape[1], generator=g) for g in _streams(job, "gaussian")]
+        order = [torch.randperm(len(x), generator=g)[:half] for g in job.generators("half")]
+        drawn = [torch.randn(half, x.shape[1], generator=g) for g in job.generators("gaussian")]
         for cloud, points in (("images", x[torch.stack(order)]), ("gaussian", torch.stack(drawn))):
             found = measure_dimension(points, estimators)
             shares = {f"{key}_share": value / x.shape[1] for key, value in found.items()}
@@ -265,7 +261,7 @@ def _linear_averages(job: Job, run: Run, sigmas: list[float], *, error: float, p
     loss = FullBatch.of(x, y, conditions=1)
     for sigma in sigmas:
         exact = noise_excess(*weights, sigma)
-        draws = _streams(job, f"draws {sigma:g}")
+        draws = job.generators(f"draws {sigma:g}")
         drawn = average_excess(loss, params, sigma, generators=draws, pairs=pairs, error=error * exact)
         yield ("linear", sigma), drawn, {
             "exact": exact, "second order": noise_excess(*weights, sigma, fourth_order=False)
@@ -285,12 +281,12 @@ def _relu_averages(job: Job, run: Run, *, sigmas: list[float], pairs: int, examp
     def loss(params: Params) -> Tensor:
         return cross_entropy(outputs(params), y)
 
-    whole = hessian_trace(loss, params, probes=probes, generators=_streams(job, "Hessian"))
+    whole = hessian_trace(loss, params, probes=probes, generators=job.generators("Hessian"))
     part = gauss_newton_trace(
-        outputs, params, loss="cross_entropy", probes=probes, generators=_streams(job, "Gauss-Newton")
+        outputs, params, loss="cross_entropy", probes=probes, generators=job.generators("Gauss-Newton")
     )
     for sigma in sigmas:
-        drawn = average_excess(loss, params, sigma, generators=_streams(job, f"draws ReLU {sigma:g}"), pairs=pairs)
+        drawn = average_excess(loss, params, sigma, generators=job.generators(f"draws ReLU {sigma:g}"), pairs=pairs)
         yield ("ReLU", sigma), drawn, {
             "Hessian": sigma**2 / 2 * whole.mean, "Gauss-Newton": sigma**2 / 2 * part.mean
         }  # fmt: skip
@@ -326,7 +322,7 @@ def measure_estimators(
     for kind in kinds:
         for dimension in dimensions:
             for n in points:
-                draws = _streams(job, f"{kind} {dimension} {n}")
+                draws = job.generators(f"{kind} {dimension} {n}")
                 clouds = torch.stack([draw_manifold(kind, n, dimension, generator=g) for g in draws])
                 found = measure_dimension(clouds, estimators)
                 frames.append(rows(found, job.seeds, manifold=kind, dimension=dimension, points=n))

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Generator, Tensor
+from torch import Tensor
 
 from dynatlas.datasets.cifar import read_cifar
 from dynatlas.datasets.digits import digits
@@ -36,12 +35,6 @@ class Problem:
     shape: tuple[int, int, int] | None = None
     """(channel, row, column) of one input, where inputs are images."""
 
-    def to(self, device: str) -> Problem:
-        """The same on another device."""
-        return Problem(
-            _moved(self.data, device), self.classes, self.latents and _moved(self.latents, device), self.shape
-        )
-
 
 def problem_named(name: str, *, folder: str = "downloads") -> Problem:
     """`digits`, `manifold`, or a large set of images read from `folder` (`FILES`); ValueError for any other.
@@ -67,18 +60,9 @@ def problem_named(name: str, *, folder: str = "downloads") -> Problem:
     raise ValueError(f"data: {name!r}: allowed is one of {', '.join(known)}{nearest(name, known)}")
 
 
-def on_cpu(generators: Sequence[Generator]) -> list[Generator]:
-    """The same keys as streams on the CPU, where data are drawn and runs are measured."""
-    return [torch.Generator().manual_seed(g.initial_seed()) for g in generators]
-
-
 def _standardised(x: Tensor) -> Tensor:
     return (x - x.mean()) / x.std()
 
 
 def _cut(data: Labelled, train: int) -> Split:
     return Split(data[:train], data[train:])
-
-
-def _moved(data: Split, device: str) -> Split:
-    return Split(*(Labelled(part.x.to(device), part.y.to(device)) for part in (data.train, data.test)))

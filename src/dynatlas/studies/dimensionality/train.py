@@ -8,15 +8,17 @@ a network stands still.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Generator, Tensor
+from torch import Tensor
 
 from dynatlas.datasets.labels import relabel_uniform
+from dynatlas.devices import moved
 from dynatlas.ensemble.fit import Fitted, fit
+from dynatlas.ensemble.methods import Draw, Loss
 from dynatlas.ensemble.modules import ModuleEnsemble
 from dynatlas.ensemble.optimisers import SGD
 from dynatlas.ensemble.parameters import Params
@@ -27,8 +29,14 @@ from dynatlas.models.convnet import initialised
 from dynatlas.models.mlp import PopulationMLP
 from dynatlas.models.weight_noise import WeightNoise
 from dynatlas.studies.dimensionality.images import as_images, image_network
-from dynatlas.studies.dimensionality.losses import FullBatch, MiniBatch, cross_entropy, linear_data
-from dynatlas.studies.dimensionality.problems import Problem, on_cpu, problem_named
+from dynatlas.studies.dimensionality.losses import (
+    FullBatch,
+    MiniBatches,
+    cross_entropy,
+    linear_data,
+    squared_error,
+)
+from dynatlas.studies.dimensionality.problems import Problem, problem_named
 
 Arrays = dict[str, Tensor]
 GAINS = {"relu": math.sqrt(2), "identity": 1.0, "tanh": 5 / 3}
@@ -58,7 +66,7 @@ def train_profiles(
 
     Returns `<arm>.<tensor>` (snapshot, seed, ...), the first snapshot at initialisation, and `snapshots`, their steps.
     """
-    problem = problem_named(data).to(job.device)
+    problem = moved(problem_named(data), job.device)
     recipe = Recipe(batch, steps, [learning_rate], [0.0], snapshots=snapshots)
     found: Arrays = {}
     after = torch.tensor(snapshots, device=job.device)
@@ -80,7 +88,7 @@ def train_noise(
     Returns `batch <size>.<tensor>` (seed, condition, ...) with `batch <size>.rate` and `batch <size>.noise`
     (condition,); `again <largest>.<tensor>` is the largest batch once more, with other batches.
     """
-    problem = problem_named(data).to(job.device)
+    problem = moved(problem_named(data), job.device)
     model = network(problem, width, depth)
     largest = max(batches)
     plain = [0.0] * len(rates)
@@ -106,10 +114,10 @@ def train_labels(
     Returns the networks `labels.<tensor>` (seed, fraction, ...), and the labels that were learned, (seed, fraction,
     example).
     """
-    problem = problem_named(data).to(job.device)
+    problem = moved(problem_named(data), job.device)
     y = problem.data.train.y[:examples].cpu()
     drawn = [
-        relabel_uniform(y, fraction, classes=problem.classes, generators=on_cpu(job.generators("labels")))
+        relabel_uniform(y, fraction, classes=problem.classes, generators=job.generators("labels"))
         for fraction in fractions
     ]
     labels = torch.stack(drawn, dim=1).to(job.device)
@@ -122,7 +130,7 @@ def train_sizes(
     job: Job, *, data: str, width: int, depth: int, batch: int, steps: int, learning_rate: float, sizes: list[int]
 ) -> Arrays:
     """The first examples alone, so many as `sizes` says; returns `size <n>.<tensor>` (seed, ...)."""
-    problem = problem_named(data).to(job.device)
+    problem = moved(problem_named(data), job.device)
     recipe = Recipe(batch, steps, [learning_rate], [0.0])
     model = network(problem, width, depth)
     found: Arrays = {}
@@ -145,24 +153,27 @@ def learn(job: Job, problem: Problem, model: PopulationMLP, recipe: Recipe, labe
     seeds, conditions, examples = labels.shape
     batches = job.generators(recipe.stream)
     sigma = torch.tensor(recipe.weight_noise, device=job.device).repeat(seeds)
-    draws = job.generators("weight noise") if bool(sigma.any()) else []
+    draws = job.generators("weight noise", device=job.device) if bool(sigma.any()) else []
     noise = WeightNoise(draws, sigma, conditions, shared=True) if draws else None
 
-    def loss(params: Params, step: int) -> Tensor:
-        index = torch.stack([torch.randint(examples, (recipe.batch,), generator=g, device=g.device) for g in batches])
+    def draw(step: int) -> tuple[Tensor, Tensor]:
+        index = with_replacement(examples, recipe.batch, batches).to(job.device)
         x = problem.data.train.x[index].repeat_interleave(conditions, dim=0)
-        y = labels.gather(2, index[:, None].expand(-1, conditions, -1)).flatten(0, 1)
-        logits = model.logits(noise.add(params) if noise else params, x)
-        return cross_entropy(logits, y)
+        return x, labels.gather(2, index[:, None].expand(-1, conditions, -1)).flatten(0, 1)
 
+    def loss(params: Params, batch: tuple[Tensor, Tensor]) -> Tensor:
+        x, y = batch
+        return cross_entropy(model.logits(noise.add(params) if noise else params, x), y)
+
+    start = model.initialise(job.generators("initialisation"), conditions, shared=True)
     return fit(
+        draw,
         loss,
-        model.initialise(job.generators("initialisation"), conditions, shared=True),
+        moved(start, job.device),
         steps=recipe.steps,
         optimiser=SGD(lr=torch.tensor(recipe.rates, device=job.device).repeat(seeds)),
         watches={"snapshots": snapshot_at(recipe.snapshots)} if recipe.snapshots else {},
         log_at=Every(100),
-        streams=[*batches, *draws],
         job=job,
         name=name,
     )
@@ -177,21 +188,23 @@ def train_images(
     Returns `untrained.<tensor>` and `trained.<tensor>` (seed, ...) under the names of the module's own tensors, and
     `diverged.<end>` (seed,).
     """
-    problem = problem_named(data).to(job.device)
+    problem = moved(problem_named(data), job.device)
     build = image_network(problem, sizes[network])
-    ensemble = ModuleEnsemble([initialised(build, g) for g in job.generators("initialisation")])
+    ensemble = ModuleEnsemble([initialised(build, g).to(job.device) for g in job.generators("initialisation")])
     batches = job.generators("batches")
     train = problem.data.train
 
-    def loss(params: Params, step: int) -> Tensor:
-        index = torch.stack([torch.randint(len(train), (batch,), generator=g, device=g.device) for g in batches])
-        return cross_entropy(ensemble(params, as_images(problem, train.x[index]), shared=False), train.y[index])
+    def draw(step: int) -> tuple[Tensor, Tensor]:
+        index = with_replacement(len(train), batch, batches).to(job.device)
+        return as_images(problem, train.x[index]), train.y[index]
 
-    optimiser = SGD(lr=learning_rate)
+    def loss(params: Params, drawn: tuple[Tensor, Tensor]) -> Tensor:
+        images, y = drawn
+        return cross_entropy(ensemble(params, images, shared=False), y)
+
     start = ensemble.parameters
-    fitted = fit(
-        loss, start, steps=steps, optimiser=optimiser, log_at=Every(100), streams=batches, job=job, name=network
-    )
+    optimiser = SGD(lr=learning_rate)
+    fitted = fit(draw, loss, start, steps=steps, optimiser=optimiser, log_at=Every(100), job=job, name=network)
     ends = {"untrained": start, "trained": fitted.parameters}
     diverged = fitted.diverged_at >= 0
     found = {f"{end}.{name}": tensor for end, params in ends.items() for name, tensor in params.items()}
@@ -207,27 +220,31 @@ def train_linear(
     Returns `noise.<tensor>` (snapshot, seed, noise, ...), `batch <size>.<tensor>` (snapshot, seed, 1, ...), their
     `snapshots` in steps, and the data x (seed, example, input) and y (seed, example, output).
     """
-    x, y = linear_data(job.generators("data"), inputs=inputs, outputs=outputs, examples=examples)
+    x, y = moved(linear_data(job.generators("data"), inputs=inputs, outputs=outputs, examples=examples), job.device)
     model = PopulationMLP((inputs, units, outputs), "identity", bias=False, gain=1.0)
     found: Arrays = {"x": x, "y": y}
 
-    def train(name: str, loss: Callable[[Params], Tensor], conditions: int, streams: list[Generator]) -> None:
+    def train(name: str, draw: Draw, loss: Loss, conditions: int) -> None:
         start = model.initialise(job.generators("initialisation"), conditions, shared=True)
         log = fit(
-            lambda params, step: loss(params), start, steps=steps, optimiser=SGD(lr=learning_rate),
-            watches={"snapshots": snapshot_at(snapshots)}, log_at=Every(100), streams=streams, job=job, name=name,
+            draw, loss, moved(start, job.device), steps=steps, optimiser=SGD(lr=learning_rate),
+            watches={"snapshots": snapshot_at(snapshots)}, log_at=Every(100), job=job, name=name,
         ).logs["snapshots"]  # fmt: skip
         found.update({f"{name}.{key}": w.unflatten(1, (-1, conditions)) for key, w in log.values.items()})
         found["snapshots"] = log.steps
 
-    levels, draws = len(weight_noise), job.generators("weight noise")
+    levels, draws = len(weight_noise), job.generators("weight noise", device=job.device)
     noise = WeightNoise(draws, torch.tensor(weight_noise, device=job.device).repeat(len(x)), levels, shared=True)
     full = FullBatch.of(x, y, conditions=levels)
-    train("noise", lambda params: full(noise.add(params)), levels, draws)
+    train("noise", lambda step: full, lambda params, whole: whole(noise.add(params)), levels)
     for size in batches:
-        draws = job.generators("batches")
-        train(f"batch {size}", MiniBatch(x, y, size, draws), 1, draws)
+        train(f"batch {size}", MiniBatches(x, y, size, job.generators("batches")), squared_error, 1)
     return found
+
+
+def with_replacement(examples: int, size: int, generators: Sequence[torch.Generator]) -> Tensor:
+    """The examples of a batch of each seed, long (seed, size)."""
+    return torch.stack([torch.randint(examples, (size,), generator=g, device=g.device) for g in generators])
 
 
 def snapshot_at(steps: Sequence[int]) -> Watch:

@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 import torch
 
+from dynatlas.devices import moved
 from dynatlas.ensemble.parameters import Params
 from dynatlas.instruments.gradients import gradient_growth_rate
 from dynatlas.instruments.lyapunov import jacobians_along, lyapunov_from_jacobians, lyapunov_spectrum
@@ -34,7 +35,7 @@ def populations(
         net = network(cell, units=units, symbols=symbols)
         for seed in job.seeds:
             start = net.initialise([job.generator(f"drawn {cell}", seed)], len(gains), dtype=torch.float64)
-            yield cell, seed, net, with_gain(start, gain)
+            yield cell, seed, net, with_gain(moved(start, job.device), gain)
 
 
 @dataclass(frozen=True)
@@ -151,9 +152,9 @@ def measure_starts(job: Job, *, cells: dict[str, int], sizes: dict[str, Any]) ->
         for seed in job.seeds:
             generator = job.generator("random symbols", seed)
             symbols = torch.randint(4, (size.burn_in + size.steps, 1), generator=generator, device=generator.device)
-            inputs = torch.nn.functional.one_hot(symbols, 4).double()
+            inputs = torch.nn.functional.one_hot(symbols, 4).double().to(job.device)
             start = net.initialise([job.generator(f"starts {cell}", seed)], len(gain), shared=True, dtype=torch.float64)
-            params = with_gain(start, gain, inputs="recurrent")
+            params = with_gain(moved(start, job.device), gain, inputs="recurrent")
             found = lyapunov_spectrum(net, params, inputs, burn_in=size.burn_in).mean
             picked = {"largest": found[:, 0], "smallest": found[:, units - 1]}
             picked |= {"next": found[:, units]} if found.shape[1] > units else {}

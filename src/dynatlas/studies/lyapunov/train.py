@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from dynatlas.devices import moved
 from dynatlas.ensemble.fit import fit
 from dynatlas.ensemble.optimisers import Adam
 from dynatlas.ensemble.parameters import Params
@@ -64,28 +65,29 @@ def train_networks(
     members = Members(seed=job.seeds, configuration=range(configurations))
     drawn = draw_configurations(job, configurations, ranges)
     net = network(cell, units=cells[cell], symbols=corpus.symbols, bias=bias)
-    start = net.initialise(job.generators("initialisation"), configurations)
-    start = with_gain(start, drawn["gain"].flatten().to(job.device), inputs=inputs)
-    batches, masks = job.generators("batches"), job.generators("dropout")
+    start = with_gain(
+        net.initialise(job.generators("initialisation"), configurations), drawn["gain"].flatten(), inputs=inputs
+    )
+    batches, masks = job.generators("batches"), job.generators("dropout", device=job.device)
     dropout = drawn["dropout"].to(job.device).float()
     held_out = corpus.evenly(validation, steps=window)
 
-    def loss(params: Params, step: int) -> Tensor:
+    def draw(step: int) -> tuple[SymbolBatch, Tensor | None]:
         shown = corpus.draw(batch, steps=window, generators=batches)
-        return prediction_loss(net, params, shown, masks=keep_masks(dropout, shown, net.units, masks))
+        return shown, keep_masks(dropout, shown, net.units, masks)
 
     def snapshot(params: Params, step: int) -> dict[str, Tensor]:
         return dict(params) | {"loss": validation_loss(net, params, held_out)}
 
     fitted = fit(
-        loss,
-        start,
+        draw,
+        lambda params, drawn: prediction_loss(net, params, *drawn),
+        moved(start, job.device),
         steps=steps,
         optimiser=Adam(lr=drawn["learning_rate"].flatten().to(job.device)),
         schedule=StepDecay(**decay) if decay else None,  # type: ignore[arg-type]
         clip_norm=1.0,
         watches={"snapshot": Watch(snapshot, at=AtSteps(frozenset(snapshots)))},
-        streams=[*batches, *masks],
         job=job,
         name=f"{cell} on {text}",
     )
@@ -120,7 +122,7 @@ def draw_configurations(job: Job, count: int, ranges: Ranges) -> dict[str, Tenso
     return drawn
 
 
-def prediction_loss(net: Stacked, params: Params, shown: SymbolBatch, *, masks: Tensor | None = None) -> Tensor:
+def prediction_loss(net: Stacked, params: Params, shown: SymbolBatch, masks: Tensor | None = None) -> Tensor:
     """Mean cross-entropy in nats over the scored positions of windows (seed or 1, time, trial, ...) -> (member,).
 
     Members are seeds x configurations; those of a seed see the same windows. `masks` (member, time, trial, unit)

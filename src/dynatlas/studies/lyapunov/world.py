@@ -80,10 +80,10 @@ class Text:
             path = Path(self.path)
             file = File(path.name, self.size, self.sha256)
             alphabet, text = read_book(path, file, title=self.title, source=self.source)
-            text, symbols = text.to(job.device), len(alphabet)
+            symbols = len(alphabet)
         else:
             raise ValueError(f"text: kind: {self.kind!r}: allowed is 'lag' or 'file'")
-        cut = round(self.share * len(text))
+        text, cut = text.to(job.device), round(self.share * len(text))
         return Corpus(text[:cut], text[cut:], symbols, self.lag)
 
 

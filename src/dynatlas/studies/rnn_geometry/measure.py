@@ -135,7 +135,7 @@ def measure_swaps(job: Job, *, trained: Run, untrained: Run, images: dict[str, A
         params = own.flat()
         w = params["w_rec"]
         generator = job.generator("shuffled weights", seed)
-        first, second = (torch.randperm(w.shape[-1], generator=generator, device=w.device) for _ in range(2))
+        first, second = (torch.randperm(w.shape[-1], generator=generator).to(w.device) for _ in range(2))
         recurrent = {
             "trained": w,
             "none": None,

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from dynatlas.devices import moved
 from dynatlas.ensemble.fit import fit
 from dynatlas.ensemble.optimisers import Adam
 from dynatlas.ensemble.parameters import Params
@@ -33,18 +34,22 @@ def train_networks(
     rnn = network(units)
     start = rnn.initialise(job.generators("initialisation"), kinds, shared=True)
     targets = torch.stack([labels_for(job, kind, data.y, part="train") for kind in labels.values()], dim=1)
-    order = batches(job, len(data), epochs=epochs, size=batch)
+    order = batches(job, len(data), epochs=epochs, size=batch).to(job.device)
 
-    def loss(params: Params, step: int) -> Tensor:
+    def draw(step: int) -> tuple[Tensor, Tensor]:
         chosen = order[step]
         x = followed_by_blanks(data.x[chosen].transpose(1, 2), blank).repeat_interleave(kinds, 0)
-        wanted = targets.gather(2, chosen[:, None].expand(-1, kinds, -1)).flatten(0, 1)
+        return x, targets.gather(2, chosen[:, None].expand(-1, kinds, -1)).flatten(0, 1)
+
+    def loss(params: Params, batch: tuple[Tensor, Tensor]) -> Tensor:
+        x, wanted = batch
         outputs = readout(params, rnn.rollout(params, x)[:, -1])
         return torch.nn.functional.cross_entropy(outputs.mT, wanted, reduction="none").mean(dim=1)
 
     fitted = fit(
+        draw,
         loss,
-        start,
+        moved(start, job.device),
         steps=len(order),
         optimiser=Adam(lr=learning_rate),
         clip_norm=1.0,

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from dynatlas.datasets.digits import digit_rows
-from dynatlas.datasets.labelled import Labelled, Split, split
+from dynatlas.datasets.labelled import Split, split
 from dynatlas.datasets.labels import shuffle_labels
 from dynatlas.datasets.mnist import read_images
+from dynatlas.devices import moved
 from dynatlas.jobs import Job, Run
 from dynatlas.members import Group, concatenate
 from dynatlas.models.rnn import ElmanRNN
@@ -45,11 +46,7 @@ class Images:
             parts, held_out = Split(train[: self.train], held_out), held_out[: self.test]
         else:
             raise ValueError(f"images: source: {self.source!r}: allowed is 'digits' or 'mnist'")
-        return Split(_on(parts.train, device), _on(held_out, device))
-
-
-def _on(part: Labelled, device: str) -> Labelled:
-    return Labelled(part.x.to(device), part.y.to(device))
+        return moved(Split(parts.train, held_out), device)
 
 
 def network(units: int) -> ElmanRNN:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import pandas as pd
 import torch
 from torch import Tensor
 
+from dynatlas.devices import moved
 from dynatlas.instruments.dimension import participation_ratio
 from dynatlas.instruments.perturb import contiguous_lesions, family_named, perturb, random_lesions
 from dynatlas.jobs import Job, Run
@@ -125,7 +125,7 @@ def _cuts(job: Job, units: int, *, everywhere: bool) -> dict[str, Tensor]:
     cuts = {name: masks[:, None].expand(-1, len(job.seeds), -1) for name, masks in cuts.items()}
     if everywhere:
         drawn = random_lesions(units, 1 / MODULES, generators=job.generators("random quarter"), copies=MODULES)
-        cuts["random"] = drawn.unflatten(0, (len(job.seeds), MODULES)).movedim(1, 0)
+        cuts["random"] = drawn.to(job.device).unflatten(0, (len(job.seeds), MODULES)).movedim(1, 0)
     return cuts
 
 
@@ -160,6 +160,7 @@ def measure_dimension(
     found = strategies_of(readouts, separate, joint, sequential, device=job.device)
     for task in TASKS:
         batch = setting.trials([task] * trials, job.generators(f"states {task}"), sigma_x=0.0)
+        batch = moved(batch, job.device)
         inside = torch.arange(batch.x.shape[1], device=job.device)[:, None] <= batch.t_last[:, None]
         for name in strategies:
             params = found[name].for_task(task)
@@ -221,12 +222,12 @@ def measure_costs(
     "with pre-training" adds what the primitives took. `cumulative_updates` extrapolates to other numbers of tasks.
     """
     units, seeds = int(separate.settings["units"]), {"seed": job.seeds}
-    found, on_cpu = strategies_of(readouts, separate, joint, sequential), replace(job, device="cpu")
+    found = strategies_of(readouts, separate, joint, sequential)
     for name in FORMULAS:
         own = counts(found[name], name, modules=MODULES, units=units)
         yield tidy(own, seeds, **cost_of(name, size=f"{MODULES} x {units}"))
         for modules, small in (size for size in sizes if size != [MODULES, units]):
-            built = build(name, World(**world), modules=modules, units=small, generators=on_cpu.generators("sizes"))
+            built = build(name, World(**world), modules=modules, units=small, generators=job.generators("sizes"))
             error = counts(built, name, modules=modules, units=small)["count_error"]
             yield tidy({"count_error": error}, seeds, **cost_of(name, size=f"{modules} x {small}"))
     before = float(primitives["sizes"].at(strategy="MP")["scalars"]) * primitives.settings["steps"]

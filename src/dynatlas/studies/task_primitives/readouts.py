@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from dynatlas.devices import moved
 from dynatlas.ensemble.fit import Fitted, fit
 from dynatlas.ensemble.optimisers import Adam
 from dynatlas.ensemble.parameters import Params
@@ -48,8 +49,8 @@ def sums_over_trials(
     job: Job, setting: World, network: Mapping[str, Tensor], task: str, *, trials: int
 ) -> tuple[Moments, Moments]:
     """Moments of states and targets on new trials: weighted by c, for ridge; by c^2, with a 1, for the loss."""
-    batch = setting.trials([task] * trials, job.generators(f"readout {task}"))
-    noise = setting.noise(job.generators(f"readout noise {task}"))
+    batch = moved(setting.trials([task] * trials, job.generators(f"readout {task}")), job.device)
+    noise = setting.noise(job.generators(f"readout noise {task}", device=job.device))
     x = batch.x[..., : network["w_in"].shape[1]]
     states = rollout(network, x, alpha=setting.alpha, noise=noise).flatten(1, 2)
     y, c = batch.y.flatten(1, 2), batch.mask[..., 1].flatten(1, 2)
@@ -98,10 +99,10 @@ def learn_by_gradient(job: Job, sums: Sequence[Moments], exam: Exam, *, steps: i
     cross = (torch.stack([one.xy for one in sums], dim=1).flatten(0, 1) / scale).float()
     rows, columns = cross.shape[1] - 1, cross.shape[2]
     drawn = [gaussian(rows, columns, gain=1.0, generator=g) for g in job.generators("initialisation") for _ in sums]
-    start = torch.nn.functional.pad(torch.stack(drawn).float(), (0, 0, 0, 1))
+    start = torch.nn.functional.pad(torch.stack(drawn).float(), (0, 0, 0, 1)).to(job.device)
 
-    def loss(params: Params, step: int) -> Tensor:
-        return loss_from_sums(params["readout"], gram, cross)
+    def loss(params: Params, whole: tuple[Tensor, Tensor]) -> Tensor:
+        return loss_from_sums(params["readout"], *whole)
 
     def marks(params: Params, step: int) -> dict[str, Tensor]:
         w = params["readout"].unflatten(0, (-1, len(sums)))
@@ -110,6 +111,7 @@ def learn_by_gradient(job: Job, sums: Sequence[Moments], exam: Exam, *, steps: i
 
     watches = {"evaluation": Watch(marks, at=Every(1))}
     return fit(
+        lambda step: (gram, cross),
         loss,
         {"readout": start},
         steps=steps,

@@ -6,14 +6,16 @@ Every run returns a group `networks` (`w_in`, `w_rec`, `b`), and where they have
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
 import torch
-from torch import Generator, Tensor
+from torch import Tensor
 
+from dynatlas.devices import moved
 from dynatlas.ensemble.fit import Fitted, fit
+from dynatlas.ensemble.methods import Draw, Loss
 from dynatlas.ensemble.optimisers import Adam
 from dynatlas.ensemble.parameters import Params
 from dynatlas.ensemble.schedules import Every, LinearDecay
@@ -32,8 +34,8 @@ from dynatlas.studies.task_primitives.readouts import (
     sums_over_trials,
 )
 from dynatlas.studies.task_primitives.world import MODULES, NETWORK, SHARED, TASKS, World
-from dynatlas.tasks.multitask import INPUT_CHANNELS, OUTPUT_CHANNELS, SENSORY_INPUTS, masked_loss
-from dynatlas.tasks.primitives import inputs_seen, outputs_used
+from dynatlas.tasks.multitask import INPUT_CHANNELS, OUTPUT_CHANNELS, SENSORY_INPUTS, Batch, masked_loss
+from dynatlas.tasks.primitives import Stream, inputs_seen, outputs_used
 
 Groups = dict[str, Group]
 READOUT = ("w_out", "b_out")
@@ -51,26 +53,28 @@ def train_primitives(
     """
     setting, seeds, kinds = World(**world), len(job.seeds), len(strategies)
     members = Members(seed=job.seeds, strategy=strategies, module=range(MODULES))
-    used = outputs_used().to(job.device)
+    used = outputs_used()
     rnn = setting.network(SENSORY_INPUTS, units, used.shape[1])
     modules = Members(seed=job.seeds, module=range(MODULES)).group(
         rnn.initialise(job.generators("initialisation"), MODULES)
     )
     start = {name: members.spread(w, "seed", "module") for name, w in modules.items()}
     sees = torch.stack([inputs_seen() if name == "MP" else torch.ones_like(inputs_seen()) for name in strategies])
-    sees = sees.to(job.device)
     start["w_in"] *= members.spread(sees, "strategy", "module")[..., None]
-    streams, noise = job.generators("streams"), job.generators("primitives noise")
+    used, sees = used.to(job.device), sees.to(job.device)
+    streams, noise = job.generators("streams"), job.generators("primitives noise", device=job.device)
 
-    def loss(params: Params, step: int) -> Tensor:
-        stream = setting.streams(trials, streams)
+    def draw(step: int) -> Stream:
+        return moved(setting.streams(trials, streams), job.device)
+
+    def loss(params: Params, stream: Stream) -> Tensor:
         x = (stream.x[:, None, None] * sees[:, :, None, None, :]).flatten(0, 2)
         yhat = readout(params, rnn.rollout(params, x, noise=setting.noise(noise, kinds * MODULES)))
         errors = (yhat.unflatten(0, (seeds, kinds, MODULES)) - stream.stacked_targets()[:, None]).square()
         weight = stream.weight[:, None, None, ..., None] * (used / used.sum(1, keepdim=True))[:, None, None, :]
         return (errors * weight).sum(-1).mean((-2, -1)).flatten()
 
-    fitted = _fit(job, "primitives", loss, start, steps=steps, learning_rate=learning_rate, streams=[*streams, *noise])
+    fitted = _fit(job, "primitives", draw, loss, start, steps=steps, learning_rate=learning_rate)
     learned = members.group(fitted.parameters)
     whole = {name: _assembled(own, Members(seed=job.seeds)) for name, own in learned.each("strategy")}
     scalars = sees.sum((1, 2)) * units + used.sum() * (units + 1) + MODULES * (units**2 + units)
@@ -96,14 +100,17 @@ def train_dense_primitives(
     rnn = setting.network(SENSORY_INPUTS, units, int(outputs_used().sum()))
     start, networks = rnn.initialise(job.generators("initialisation")), {}
     for name, budget in steps.items():
-        streams, noise = job.generators("streams"), job.generators("dense primitives noise")
+        streams = job.generators("streams")
+        noise = job.generators("dense primitives noise", device=job.device)
 
-        def loss(params: Params, step: int, streams: Any = streams, noise: Any = noise) -> Tensor:
-            stream = setting.streams(trials, streams)
+        def draw(step: int, streams: Any = streams) -> Stream:
+            return moved(setting.streams(trials, streams), job.device)
+
+        def loss(params: Params, stream: Stream, noise: Any = noise) -> Tensor:
             yhat = readout(params, rnn.rollout(params, stream.x, noise=setting.noise(noise)))
             return ((yhat - stream.joined_targets()).square() * stream.weight[..., None]).mean((-3, -2, -1))
 
-        fitted = _fit(job, name, loss, start, steps=budget, learning_rate=learning_rate, streams=[*streams, *noise])
+        fitted = _fit(job, name, draw, loss, start, steps=budget, learning_rate=learning_rate)
         networks[name] = Members(seed=job.seeds).group(fitted.parameters).only(*NETWORK)
     return {"networks": stack(networks, "strategy")}
 
@@ -130,11 +137,13 @@ def train_separate(
     members = Members(seed=job.seeds, task=TASKS)
     rnn = setting.network(SENSORY_INPUTS, units, len(OUTPUT_CHANNELS))
     start = rnn.initialise(job.generators("initialisation"), count)
-    drawn, noise = job.generators("task"), job.generators("separate noise")
+    drawn, noise = job.generators("task"), job.generators("separate noise", device=job.device)
     names = [task for task in TASKS for _ in range(trials)]
 
-    def loss(params: Params, step: int) -> Tensor:
-        batch = setting.trials(names, drawn)
+    def draw(step: int) -> Batch:
+        return moved(setting.trials(names, drawn), job.device)
+
+    def loss(params: Params, batch: Batch) -> Tensor:
         x, y, mask = (
             w.unflatten(2, (count, trials)).movedim(2, 1).flatten(0, 1) for w in (batch.x, batch.y, batch.mask)
         )
@@ -146,8 +155,9 @@ def train_separate(
         return {"accuracy": torch.stack([setting.accuracy(job, part, task) for task, part in parts], dim=1).flatten()}
 
     watch = Watch(own_task, at=Every(every))
-    fitted = _fit(job, "separate", loss, start, steps=steps, learning_rate=learning_rate, streams=[*drawn, *noise],
-                  watches={"evaluation": watch})  # fmt: skip
+    fitted = _fit(
+        job, "separate", draw, loss, start, steps=steps, learning_rate=learning_rate, watches={"evaluation": watch}
+    )
     return _solutions(stack({"SEP": members.group(fitted.parameters)}, "strategy")) | _course("SEP", fitted, job.seeds)
 
 
@@ -157,11 +167,13 @@ def train_joint(
     """JOINT: one network of `units` units on all tasks interleaved, with rule input; `trials` of each task a step."""
     setting = World(**world)
     rnn = setting.network(len(INPUT_CHANNELS), units, len(OUTPUT_CHANNELS))
-    drawn, noise = job.generators("task"), job.generators("joint noise")
+    drawn, noise = job.generators("task"), job.generators("joint noise", device=job.device)
     names = [task for task in TASKS for _ in range(trials)]
 
-    def loss(params: Params, step: int) -> Tensor:
-        batch = setting.trials(names, drawn)
+    def draw(step: int) -> Batch:
+        return moved(setting.trials(names, drawn), job.device)
+
+    def loss(params: Params, batch: Batch) -> Tensor:
         states = rnn.rollout(params, batch.x, noise=setting.noise(noise))
         return masked_loss(readout(params, states), batch.y, batch.mask)
 
@@ -170,8 +182,9 @@ def train_joint(
 
     start = rnn.initialise(job.generators("initialisation"))
     watch = Watch(all_tasks, at=Every(every))
-    fitted = _fit(job, "joint", loss, start, steps=steps, learning_rate=learning_rate, streams=[*drawn, *noise],
-                  watches={"evaluation": watch})  # fmt: skip
+    fitted = _fit(
+        job, "joint", draw, loss, start, steps=steps, learning_rate=learning_rate, watches={"evaluation": watch}
+    )
     learned = Members(seed=job.seeds, strategy=["JOINT"]).group(fitted.parameters)
     return _solutions(learned) | _course("JOINT", fitted, job.seeds)
 
@@ -189,22 +202,25 @@ def train_sequential(
     setting, kinds = World(**world), len(projections)
     members = Members(seed=job.seeds, strategy=list(projections))
     rnn = setting.network(len(INPUT_CHANNELS), units, len(OUTPUT_CHANNELS))
-    params = rnn.initialise(job.generators("initialisation"), kinds, shared=True)
+    params = moved(rnn.initialise(job.generators("initialisation"), kinds, shared=True), job.device)
     alpha = torch.tensor(list(projections.values()), dtype=torch.float64, device=job.device)
     alpha = members.spread(alpha, "strategy")
     projection = GradientProjection(alpha)
     plain = alpha.isinf()[:, None].to(params["b"])
     learned = []
     for task in TASKS:
-        drawn, noise = job.generators(f"task {task}"), job.generators(f"sequential noise {task}")
+        drawn = job.generators(f"task {task}")
+        noise = job.generators(f"sequential noise {task}", device=job.device)
 
-        def loss(now: Params, step: int, task: str = task, drawn: Any = drawn, noise: Any = noise) -> Tensor:
-            batch = setting.trials([task] * trials, drawn)
+        def draw(step: int, task: str = task, drawn: Any = drawn) -> Batch:
+            return moved(setting.trials([task] * trials, drawn), job.device)
+
+        def loss(now: Params, batch: Batch, noise: Any = noise) -> Tensor:
             x, y, mask = (w.repeat_interleave(kinds, 0) for w in (batch.x, batch.y, batch.mask))
             return masked_loss(readout(now, rnn.rollout(now, x, noise=setting.noise(noise, kinds))), y, mask)
 
-        fitted = _fit(job, f"sequential {task}", loss, params, steps=steps, learning_rate=learning_rate,
-                      streams=[*drawn, *noise], project=partial(_projected, projection, plain))  # fmt: skip
+        fitted = _fit(job, f"sequential {task}", draw, loss, params, steps=steps, learning_rate=learning_rate,
+                      project=partial(_projected, projection, plain))  # fmt: skip
         params = fitted.parameters
         _remember(job, projection, setting, params, task, covariance_trials)
         parts = [part for _, part in members.group(params).each("strategy")]
@@ -229,10 +245,10 @@ def _projected(projection: GradientProjection, plain: Tensor, update: Params) ->
 
 def _remember(job: Job, projection: GradientProjection, setting: World, params: Params, task: str, trials: int) -> None:
     """Take what the networks do on `trials` new trials of the task just learned into the projections."""
-    batch = setting.trials([task] * trials, job.generators(f"covariance {task}"))
+    batch = moved(setting.trials([task] * trials, job.generators(f"covariance {task}")), job.device)
     copies = params["w_in"].shape[0] // len(job.seeds)
     x, y, t_last = (w.repeat_interleave(copies, 0) for w in (batch.x, batch.y, batch.t_last))
-    noise = setting.noise(job.generators(f"covariance noise {task}"), copies)
+    noise = setting.noise(job.generators(f"covariance noise {task}", device=job.device), copies)
     states = rollout(params, x, alpha=setting.alpha, noise=noise)
     alive = (torch.arange(x.shape[1], device=x.device)[:, None] <= t_last[:, None])[..., None]
     # padded steps are no samples: they weigh nothing, and the covariances divide by the number of the others
@@ -271,11 +287,11 @@ def train_readouts(
     return found | course
 
 
-def _fit(job: Job, name: str, loss: Callable[[Params, int], Tensor], start: Mapping[str, Tensor], *,
-         steps: int | Tensor, learning_rate: float, streams: list[Generator], **more: Any) -> Fitted:  # fmt: skip
+def _fit(job: Job, name: str, draw: Draw, loss: Loss, start: Mapping[str, Tensor], *, steps: int | Tensor,
+         learning_rate: float, **more: Any) -> Fitted:  # fmt: skip
     """What all networks share: Adam, warm-up, linear decay to a tenth, the norm of each member's gradient at most 1."""
-    return fit(loss, start, steps=steps, optimiser=Adam(lr=learning_rate), schedule=LinearDecay(warmup=20, final=0.1),
-               clip_norm=1.0, streams=streams, job=job, name=name, **more)  # fmt: skip
+    return fit(draw, loss, moved(dict(start), job.device), steps=steps, optimiser=Adam(lr=learning_rate),
+               schedule=LinearDecay(warmup=20, final=0.1), clip_norm=1.0, job=job, name=name, **more)  # fmt: skip
 
 
 def _solutions(learned: Group) -> Groups:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
+from dynatlas.devices import moved
 from dynatlas.jobs import Job, Run
 from dynatlas.members import Group
 from dynatlas.models.model import Params
@@ -99,8 +100,10 @@ class World:
         timing = self.times if gap is None else self.times.with_gap(gap)
         names = [task] * self.evaluation_trials
         batch = self.trials(names, job.generators(f"evaluation {task}"), timing=timing, sigma_x=sigma_x)
-        noise = self.noise(job.generators(f"evaluation noise {task}"), sigma=sigma_rec)
-        added = StepNoise(job.generators(f"activity noise {task}"), activity) if activity else None
+        batch = moved(batch, job.device)
+        noise = self.noise(job.generators(f"evaluation noise {task}", device=job.device), sigma=sigma_rec)
+        activities = job.generators(f"activity noise {task}", device=job.device) if activity else []
+        added = StepNoise(activities, activity) if activity else None
         x = batch.x[..., : params["w_in"].shape[1]]
         states = states_at(
             params, x, steps=batch.t_last, alpha=self.alpha, noise=noise, activity_noise=added, unit_mask=unit_mask

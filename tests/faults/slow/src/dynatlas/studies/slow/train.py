@@ -19,12 +19,13 @@ def train_fits(job: Job, *, rate: float, steps: int) -> dict[str, torch.Tensor]:
     first = torch.stack([torch.randn(2, HIDDEN, generator=stream) for stream in starts])
     last = torch.stack([torch.randn(HIDDEN, 1, generator=stream) / HIDDEN for stream in starts])
 
-    def loss(parameters: dict[str, torch.Tensor], step: int) -> torch.Tensor:
+    def draw(step: int) -> torch.Tensor:
         time.sleep(PAUSE)
-        x = torch.stack([torch.randn(BATCH, 2, generator=stream) for stream in batches])
+        return torch.stack([torch.randn(BATCH, 2, generator=stream) for stream in batches])
+
+    def loss(parameters: dict[str, torch.Tensor], x: torch.Tensor) -> torch.Tensor:
         made = torch.tanh(x @ parameters["first"]) @ parameters["last"]
         return (made - torch.sin(x.sum(-1, keepdim=True))).square().mean((1, 2))
 
-    optimiser = Adam(lr=rate)
-    fitted = fit(loss, {"first": first, "last": last}, steps=steps, optimiser=optimiser, streams=batches, job=job)
+    fitted = fit(draw, loss, {"first": first, "last": last}, steps=steps, optimiser=Adam(lr=rate), job=job)
     return {**fitted.parameters, "losses": fitted.losses.values["loss"]}
