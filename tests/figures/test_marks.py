@@ -14,9 +14,10 @@ from dynatlas.figures.marks import (
     points_with_interval,
     printed,
     seed_band,
+    seed_bands,
     short_number,
 )
-from dynatlas.figures.palette import arm_styles
+from dynatlas.figures.palette import COLOURS, arm_styles
 from dynatlas.figures.style import new_panels
 from dynatlas.figures.tables import seed_interval, summarise
 
@@ -143,3 +144,11 @@ def test_log_points_refuse_what_has_no_logarithm(axes):
 )
 def test_short_numbers(value, text):
     assert short_number(value) == text
+
+
+def test_bands_of_all_arms_that_the_table_holds_in_the_order_of_styles(axes, curve):
+    table = pd.concat([curve.assign(arm=arm) for arm in ("SEP", "other", "MP")])
+    assert seed_bands(axes, table, "arm", x="x", styles=arm_styles(["MP", "absent", "SEP"])).keys() == {"MP", "SEP"}
+    assert [line.get_color() for line in axes.lines] == [COLOURS[0], COLOURS[2]]
+    with pytest.raises(ValueError, match="'arm'"):
+        seed_bands(axes, table, "arm", x="x", styles=arm_styles(["absent"]))

@@ -7,11 +7,12 @@ import matplotlib
 import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from PIL import Image
 
 from dynatlas.figures.audit import figure_problems
-from dynatlas.figures.palette import arm_styles
-from dynatlas.figures.save import figure_bytes, read_provenance
+from dynatlas.figures.palette import arm_styles, ordered_styles
+from dynatlas.figures.save import figure_bytes, figure_files, read_provenance
 from dynatlas.figures.style import (
     REFERENCE,
     arm_legend,
@@ -91,6 +92,22 @@ def test_flipped_byte_in_png_is_noticed():
         read_provenance(bytes(data))
 
 
+def test_png_and_pdf_of_one_figure_are_laid_out_once(monkeypatch):
+    layouts = []
+    lay_out = ConstrainedLayoutEngine.execute
+    monkeypatch.setattr(ConstrainedLayoutEngine, "execute", lambda *of: layouts.append(of[1]) or lay_out(*of))
+    figure = sound_figure()
+    engine = figure.get_layout_engine()
+    pictures = figure_files(figure, title="t", provenance=PROVENANCE)
+    assert layouts == [figure]
+    assert figure.get_layout_engine() is engine
+    assert {kind: read_provenance(picture) for kind, picture in pictures.items()} == {
+        "png": PROVENANCE,
+        "pdf": PROVENANCE,
+    }
+    assert pictures["png"] == figure_bytes(sound_figure(), "png", title="t", provenance=PROVENANCE)
+
+
 def test_unknown_kind_is_named():
     with pytest.raises(ValueError, match="'svg'"):
         figure_bytes(sound_figure(), "svg", title="t", provenance={})
@@ -134,6 +151,13 @@ def test_a_legend_names_arms_lines_and_areas():
     (legend,) = figure.legends
     assert [text.get_text() for text in legend.get_texts()] == ["MP", "chance", "ink"]
     assert legend.legend_handles[1].get_color() == REFERENCE["color"]
+
+
+@pytest.mark.parametrize("names", ["gain {:g}", {0.5: "gain 0.5", 2: "gain 2"}])
+def test_a_legend_calls_arms_by_a_format_or_by_name(names):
+    figure, _ = new_panels()
+    arm_legend(figure, ordered_styles([0.5, 2]), names=names)
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["gain 0.5", "gain 2"]
 
 
 @pytest.mark.parametrize("low", [3e-6, 0.02, 1, 40, 7e4])

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from dynatlas.figures.tables import log_summary, rows_where, seed_interval, summarise
+from dynatlas.figures.tables import arm_values, log_summary, rows_where, seed_interval, summarise
 from dynatlas.intervals import mean_interval
 
 
@@ -37,6 +37,13 @@ def test_figures_and_claims_have_one_interval():
     assert seed_interval([2.0]) == (2.0, 2.0, 2.0)
 
 
+def test_values_of_arms_are_means_over_the_other_conditions_in_the_order_of_seeds():
+    rows = [("b", 2, "x", 1.0), ("b", 2, "y", 3.0), ("b", 1, "x", 5.0), ("a", 1, "x", 7.0)]
+    table = pd.DataFrame(rows, columns=["arm", "seed", "task", "value"])
+    assert list(arm_values(table, "arm").items()) == [("b", [5.0, 2.0]), ("a", [7.0])]
+    assert list(arm_values(table, "arm", ["absent", "a", "b"])) == ["a", "b"]
+
+
 @pytest.mark.parametrize("values", [[], [1.0, float("nan")], [float("inf"), 0.0]])
 def test_what_is_not_finite_is_refused(values):
     with pytest.raises(ValueError, match="finite"):
@@ -56,6 +63,7 @@ def test_summary_keeps_order_and_counts(curve):
     "use",
     [
         lambda table: summarise(table, ["arm"]),
+        lambda table: arm_values(table.assign(seed=1), "arm"),
         lambda table: log_summary(table, ["arm"]),
         lambda table: rows_where(table, arm="MP"),
     ],

@@ -13,7 +13,7 @@ import numpy as np
 from dynatlas.figures.contrast import ink_on
 from dynatlas.figures.palette import INK, NEUTRAL, ArmStyle
 from dynatlas.figures.style import log_axis
-from dynatlas.figures.tables import log_summary, seed_interval, summarise
+from dynatlas.figures.tables import log_summary, rows_where, seed_interval, summarise
 from dynatlas.intervals import Interval
 
 if TYPE_CHECKING:
@@ -45,6 +45,26 @@ def seed_band(
     axes.fill_between(line[x], line["low"], line["high"], color=style.color, alpha=0.18, linewidth=0)
     above = 2.1 if style.dash[1] else 2.0  # lines with gaps over those without, so that neither hides the other
     axes.plot(line[x], line["mean"], **style.line, zorder=above)
+
+
+def seed_bands(
+    axes: Axes, table: DataFrame, by: str, *, x: str, styles: Mapping[Any, ArmStyle], log: bool = False
+) -> dict[Any, ArmStyle]:
+    """A `seed_band` for each arm in the table's column `by` that has a style, in the order of `styles`.
+
+    Returns:
+        The arms drawn with their styles, for a legend.
+
+    Raises:
+        ValueError: no arm of the table has a style, or a row belongs to no arm.
+    """
+    held = set(table[by])
+    drawn = {arm: style for arm, style in styles.items() if arm in held}
+    if not drawn:
+        raise ValueError(f"nothing to draw: {by!r} is one of {sorted(held)}, and styles are those of {list(styles)}")
+    for arm, style in drawn.items():
+        seed_band(axes, rows_where(table, **{by: arm}), x=x, style=style, log=log)
+    return drawn
 
 
 def points_with_interval(

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 COLOURS = (
     *("#0d39b1", "#fe8f2c", "#4ed0f7", "#003d31", "#8a8164", "#2a99fe", "#b01d04", "#b73b90"),
@@ -28,6 +28,9 @@ INK = "#16181c"
 
 ORDERED = ("viridis", 0.85)
 """Colour map of ordered conditions, and how far up it they go: beyond, lines are too light for white paper."""
+
+
+Level = TypeVar("Level", str, int, float)
 
 
 @dataclass(frozen=True)
@@ -62,32 +65,32 @@ def arm_styles(names: Sequence[str]) -> dict[str, ArmStyle]:
     return {name: ArmStyle(COLOURS[i], *_shape(i)) for i, name in enumerate(names)}
 
 
-def ordered_styles(names: Sequence[str]) -> dict[str, ArmStyle]:
-    """Looks for conditions along an axis (gains, batch sizes, noise), in its order: from dark to light.
+def ordered_styles(levels: Sequence[Level]) -> dict[Level, ArmStyle]:
+    """Looks for conditions along an axis (gains, batch sizes, noise), names or numbers in its order: dark to light.
 
     Raises:
-        ValueError: a name is there twice.
+        ValueError: a level is there twice.
     """
     from matplotlib import colormaps
     from matplotlib.colors import to_hex
 
-    _refuse_twins(names)
+    _refuse_twins(levels)
     name_of_map, top = ORDERED
-    steps = max(len(names) - 1, 1)
-    colours = [to_hex(colormaps[name_of_map](top * i / steps)) for i in range(len(names))]
-    return {name: ArmStyle(colour, *_shape(i)) for i, (name, colour) in enumerate(zip(names, colours, strict=True))}
+    steps = max(len(levels) - 1, 1)
+    colours = [to_hex(colormaps[name_of_map](top * i / steps)) for i in range(len(levels))]
+    return {level: ArmStyle(colour, *_shape(i)) for i, (level, colour) in enumerate(zip(levels, colours, strict=True))}
 
 
-def without_markers(styles: dict[str, ArmStyle]) -> dict[str, ArmStyle]:
+def without_markers(styles: dict[Level, ArmStyle]) -> dict[Level, ArmStyle]:
     """The same colours and dashes for lines of so many points that markers would hide them."""
-    return {name: replace(style, marker="") for name, style in styles.items()}
+    return {level: replace(style, marker="") for level, style in styles.items()}
 
 
 def _shape(place: int) -> tuple[str, tuple[int, tuple[float, ...]]]:
     return MARKERS[place % len(MARKERS)], DASHES[place % len(DASHES)]
 
 
-def _refuse_twins(names: Sequence[str]) -> None:
-    twice = sorted({name for name in names if list(names).count(name) > 1})
+def _refuse_twins(names: Sequence[Any]) -> None:
+    twice = sorted({str(name) for name in names if list(names).count(name) > 1})
     if twice:
         raise ValueError(f"arms named twice: {', '.join(twice)}; every arm needs a name of its own")

@@ -38,6 +38,19 @@ def figure_bytes(figure: Figure, kind: Literal["pdf", "png"], *, title: str, pro
     return stream.getvalue()
 
 
+def figure_files(figure: Figure, *, title: str, provenance: Mapping[str, Any]) -> dict[str, bytes]:
+    """A figure as PNG and PDF, by kind, laid out once: the PDF is the picture that is seen as PNG.
+
+    The layout is that of the PNG, whose texts are measured at 200 dots an inch and not at the PDF's 72.
+    """
+    png = figure_bytes(figure, "png", title=title, provenance=provenance)
+    layout = figure.get_layout_engine()
+    figure.set_layout_engine("none")
+    pdf = figure_bytes(figure, "pdf", title=title, provenance=provenance)
+    figure.set_layout_engine(layout)
+    return {"png": png, "pdf": pdf}
+
+
 def read_provenance(data: bytes) -> dict[str, Any]:
     """The provenance that `figure_bytes` put into a PDF or PNG.
 

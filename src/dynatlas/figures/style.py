@@ -144,8 +144,9 @@ def reference_line(
 
 def arm_legend(
     owner: Figure | Axes,
-    styles: Mapping[str, ArmStyle],
+    styles: Mapping[Any, ArmStyle],
     *,
+    names: Mapping[Any, str] | str = "{}",
     lines: bool = True,
     others: Mapping[str, Mapping[str, Any]] | None = None,
     patches: Mapping[str, Mapping[str, Any]] | None = None,
@@ -153,12 +154,12 @@ def arm_legend(
 ) -> None:
     """A legend of arms by colour, marker and dash; for a Figure it stands outside, above the panels, by default.
 
-    `others` are lines that are no arm, by name, each as keywords of `Line2D` (`REFERENCE`, for one); `patches` are
-    areas, as keywords of `Patch`.
+    Arms are called what `names` says: by arm, or as a format (`"batch {:g}"`). `others` are lines that are no arm, by
+    name, each as keywords of `Line2D` (`REFERENCE`, for one); `patches` are areas, as keywords of `Patch`.
     """
     handles: list[Artist] = [
-        Line2D([], [], label=name, **{**style.line, **({} if lines else {"linestyle": "none"})})
-        for name, style in styles.items()
+        Line2D([], [], label=_called(arm, names), **{**style.line, **({} if lines else {"linestyle": "none"})})
+        for arm, style in styles.items()
     ]
     handles += [Line2D([], [], label=name, **look) for name, look in (others or {}).items()]
     handles += [Patch(label=name, **look) for name, look in (patches or {}).items()]
@@ -166,6 +167,10 @@ def arm_legend(
         most = 6 if owner.get_figwidth() > WIDTHS[1] else 2
         keywords = {"loc": "outside upper center", "ncols": min(len(handles), most), **keywords}
     owner.legend(handles=handles, **keywords)
+
+
+def _called(arm: Any, names: Mapping[Any, str] | str) -> str:
+    return names.format(arm) if isinstance(names, str) else names[arm]
 
 
 def log_axis(axes: Axes, which: Literal["x", "y"] = "x", *, linear_below: float | None = None) -> None:

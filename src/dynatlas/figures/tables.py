@@ -5,7 +5,7 @@ Every interval in a figure comes from the table, by Student's t; nothing here dr
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -38,6 +38,20 @@ def refuse_gaps(table: DataFrame, columns: Sequence[str]) -> None:
             f"no value of {', '.join(missing)}: such rows belong to no condition and would be left out; "
             "name their condition in the table (`none` for what a row has not)"
         )
+
+
+def arm_values(table: DataFrame, by: str, arms: Iterable[str] | None = None) -> dict[str, list[float]]:
+    """Values of each arm, one a seed in the order of seeds: means over all conditions but the column `by`.
+
+    Arms are those that the table holds: of `arms` in its order, all in the order of the table by default.
+
+    Raises:
+        ValueError: a row belongs to no arm.
+    """
+    refuse_gaps(table, [by])
+    means = table.groupby([by, "seed"])["value"].mean()
+    held = dict.fromkeys(table[by])
+    return {arm: means[arm].tolist() for arm in (held if arms is None else arms) if arm in held}
 
 
 def seed_interval(values: Sequence[float] | np.ndarray, level: float = 0.95) -> Interval:

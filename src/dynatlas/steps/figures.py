@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from dynatlas import artefacts
-from dynatlas.figures.save import figure_bytes
+from dynatlas.figures.save import figure_files
 from dynatlas.figures.style import house_style
 from dynatlas.nodes import Node
 from dynatlas.steps.compute import load_function, read_needs
@@ -25,8 +25,8 @@ def run_node(node: Node) -> None:
         with house_style():
             drawn = load_function(figure["call"])(**{need: tables[need] for need in figure["needs"]})
         made_by = {"study": node.study, "figure": name, "scale": node.scale, "call": figure["call"], "key": node.key}
-        files[f"{name}.png"] = figure_bytes(drawn, "png", title=name, provenance=made_by)
-        files[f"{name}.pdf"] = figure_bytes(drawn, "pdf", title=name, provenance=made_by)
-    manifest, *pictures = (Path(path) for path in node.outputs)
-    folder = pictures[0].parent if pictures else manifest.parent
+        pictures = figure_files(drawn, title=name, provenance=made_by)
+        files |= {f"{name}.{kind}": picture for kind, picture in pictures.items()}
+    manifest, *paths = (Path(path) for path in node.outputs)
+    folder = paths[0].parent if paths else manifest.parent
     artefacts.write_files(folder, manifest, provenance=node.provenance, files=files)

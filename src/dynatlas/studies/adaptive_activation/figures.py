@@ -18,7 +18,7 @@ from dynatlas.figures.style import (
     new_panels,
     reference_line,
 )
-from dynatlas.figures.tables import rows_where, seed_interval
+from dynatlas.figures.tables import arm_values, rows_where, seed_interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -183,7 +183,7 @@ def draw_units(*, units: pd.DataFrame) -> Figure:
     tasks = list(units["task"].unique())
     figure, panels = new_panels(2, len(tasks), width=2, height=4.2)
     saturations = sorted(units["s"].unique())
-    styles = without_markers(ordered_styles([f"start s = {s:g}" for s in saturations]))
+    styles = without_markers(ordered_styles(saturations))
     for column, task in enumerate(tasks):
         own = rows_where(units, task=task)
         own = own.assign(value=np.where(own["metric"] == "gain", own["value"] / own["n"], own["value"]))
@@ -191,7 +191,7 @@ def draw_units(*, units: pd.DataFrame) -> Figure:
             rows = rows_where(own, metric=metric)
             low, high = (float(rows["value"].quantile(share)) for share in (0.002, 0.998))
             edges = np.linspace(low, high, 60)
-            for s, style in zip(saturations, styles.values(), strict=True):
+            for s, style in styles.items():
                 counts, _ = np.histogram(rows_where(rows, s=s)["value"].clip(low, high), bins=edges)
                 axes.stairs(counts / counts.sum(), edges, color=style.color, linestyle=style.dash)
             for begin in [1.0] if metric == "gain" else saturations:
@@ -201,7 +201,7 @@ def draw_units(*, units: pd.DataFrame) -> Figure:
     for axes in panels.flat:
         axes.set_ylabel("share of units")
     letter_panels(panels)
-    arm_legend(figure, styles, others={"start": REFERENCE})
+    arm_legend(figure, styles, names="start s = {:g}", others={"start": REFERENCE})
     return figure
 
 
@@ -213,8 +213,8 @@ def draw_adaptation(*, adaptation: pd.DataFrame) -> Figure:
     figure, panels = new_panels(width=2, height=3.4)
     axes, styles = panels[0, 0], {name: style for name, style in SETS.items() if name != "retrained"}
     for at, change in enumerate(changes):
-        values = {name: rows_where(accuracy, change=change, parameters=name)["value"].to_numpy() for name in SETS}
-        axes.plot([at - 0.45, at + 0.45], [values["retrained"].mean()] * 2, **RETRAINED, zorder=1)
+        values = arm_values(rows_where(accuracy, change=change), "parameters")
+        axes.plot([at - 0.45, at + 0.45], [np.mean(values["retrained"])] * 2, **RETRAINED, zorder=1)
         for place, (name, style) in enumerate(styles.items()):
             x = at + (place - (len(styles) - 1) / 2) * 0.8 / len(styles)
             mean_with_interval(axes, x, seed_interval(values[name]), style, size=4.5)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dynatlas.figures.marks import heat_map, seed_band
+from dynatlas.figures.marks import heat_map, seed_band, seed_bands
 from dynatlas.figures.palette import ArmStyle, arm_styles, ordered_styles
 from dynatlas.figures.style import (
     REFERENCE,
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 ARMS = arm_styles(["trained", "untrained", "identity", "tanh"])
-ESTIMATORS = arm_styles(["maximum likelihood", "participation ratio", "two-NN", "local participation ratio"])
+ESTIMATORS = arm_styles(["mle", "participation_ratio", "twonn", "local_participation_ratio"])
 PLACES = arm_styles(["first hidden layer", "middle", "last"])
 LATENTS = arm_styles(["relevant, trained", "nuisance, trained", "relevant, untrained", "nuisance, untrained"])
 FORMULAS = arm_styles(["exact", "second order", "Hessian", "Gauss-Newton"])
@@ -59,21 +59,18 @@ def _whole(table: DataFrame) -> DataFrame:
     return left
 
 
-Levels = dict[float, tuple[str, ArmStyle]]
+Levels = dict[float, ArmStyle]
 
 
-def _levels(values: Sequence[float]) -> Levels:
-    """Legend entry and look of each condition along an axis."""
-    names = {f"{value:g}": value for value in sorted(set(values))}
-    return {names[name]: (name, style) for name, style in ordered_styles(list(names)).items()}
+def _level_bands(axes: Axes, table: DataFrame, by: str, *, x: str) -> Levels:
+    """A band for each level of the column `by`; their looks are returned."""
+    return seed_bands(axes, table, by, x=x, styles=ordered_styles(sorted(set(table[by]))))
 
 
-def _legend_beside(
-    axes: Axes, styles: dict[str, ArmStyle], title: str | None = None, others: dict[str, dict[str, Any]] | None = None
-) -> None:
+def _legend_beside(axes: Axes, styles: Mapping[Any, ArmStyle], **keywords: Any) -> None:
     """A legend right of a panel, where no line runs."""
     where: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.02), "borderpad": 0, "handlelength": 2.2}
-    arm_legend(axes, styles, title=title, alignment="left", others=others, **where)
+    arm_legend(axes, styles, alignment="left", **where, **keywords)
 
 
 def _name_layers(axes: Axes, table: DataFrame) -> None:
@@ -86,11 +83,9 @@ def _name_layers(axes: Axes, table: DataFrame) -> None:
 
 def _profiles(axes: Axes, table: DataFrame, column: str, title: str) -> Levels:
     """Values along layers for each condition in `column`, whose looks are returned."""
-    levels = _levels(table[column].tolist())
-    for value, (_, style) in levels.items():
-        seed_band(axes, rows_where(table, **{column: value}), x="layer", style=style)
+    levels = _level_bands(axes, table, column, x="layer")
     _name_layers(axes, table)
-    _legend_beside(axes, dict(levels.values()), title)
+    _legend_beside(axes, levels, names="{:g}", title=title)
     return levels
 
 
@@ -100,12 +95,11 @@ def draw_profiles(*, layers: DataFrame) -> Figure:
     layers = _whole(layers)
     sets = list(layers["data"].unique())
     figure, panels = new_panels(len(sets), 3, width=2, height=2.3 * len(sets) + 0.4)
-    shown = {arm: style for arm, style in ARMS.items() if arm in set(layers["arm"])}
+    shown: dict[str, ArmStyle] = {}
     for row, data in zip(panels, sets, strict=True):
         for axes, metric in zip(row, ("mle", "twonn", "participation_ratio"), strict=True):
             own = rows_where(layers, data=data, metric=metric)
-            for arm in own["arm"].unique():
-                seed_band(axes, rows_where(own, arm=arm), x="layer", style=ARMS[arm])
+            shown |= seed_bands(axes, own, "arm", x="layer", styles=ARMS)
             _name_layers(axes, own)
             axes.set_title(f"{DATA[data]}, {TITLES[metric]}")
     figure.supylabel("dimension", fontsize=8)
@@ -125,8 +119,7 @@ def draw_images(*, image_layers: DataFrame) -> Figure:
     for row, (data, network) in zip(panels, cases, strict=True):
         for axes, metric in zip(row, ("mle", "participation_ratio"), strict=True):
             own = rows_where(rows, data=data, network=network, metric=metric)
-            for arm, style in shown.items():
-                seed_band(axes, rows_where(own, arm=arm), x="layer", style=style)
+            seed_bands(axes, own, "arm", x="layer", styles=shown)
             _name_layers(axes, own)
             axes.set_title(f"{DATA[data]}, {network}, {TITLES[metric]}")
     figure.supylabel("dimension", fontsize=8)
@@ -161,13 +154,13 @@ def draw_noise(*, noisy: DataFrame) -> Figure:
 def _against_noise(axes: Axes, rows: DataFrame) -> None:
     """Local and global dimension of the last hidden layer against the scale of SGD noise, a line a learning rate."""
     rows = rows.assign(noise=rows["rate"] / rows["batch"])
-    shown = {name: ESTIMATORS[TITLES[metric]] for name, metric in (("local", "mle"), ("global", "participation_ratio"))}
-    for style, metric in zip(shown.values(), ("mle", "participation_ratio"), strict=True):
+    names = {"mle": "local", "participation_ratio": "global"}
+    for metric in names:
         for _, own in rows_where(rows, metric=f"last_{metric}").groupby("rate"):
-            seed_band(axes, own, x="noise", style=style)
+            seed_band(axes, own, x="noise", style=ESTIMATORS[metric])
     axes.set(xlabel="rate / batch size", ylabel="dimension")
     log_axis(axes)
-    _legend_beside(axes, shown)
+    _legend_beside(axes, {metric: ESTIMATORS[metric] for metric in names}, names=names)
 
 
 @house_style()
@@ -179,8 +172,8 @@ def draw_course(*, layers: DataFrame) -> Figure:
     for row, data in zip(panels, sets, strict=True):
         for axes, metric in zip(row, ("mle", "participation_ratio"), strict=True):
             own = rows_where(layers, data=data, metric=f"course_{metric}")
-            for layer, style in zip(sorted(own["layer"].unique()), PLACES.values(), strict=True):
-                seed_band(axes, rows_where(own, layer=layer), x="step", style=style)
+            layers_shown = dict(zip(sorted(set(own["layer"])), PLACES.values(), strict=True))
+            seed_bands(axes, own, "layer", x="step", styles=layers_shown)
             log_axis(axes, linear_below=float(sorted(own["step"].unique())[1]))
             axes.set(xlabel="training step", title=f"{DATA[data]}, {TITLES[metric]}")
     figure.supylabel("dimension", fontsize=8)
@@ -203,7 +196,7 @@ def draw_labels(*, relabelled: DataFrame) -> Figure:
         whole = rows_where(own, layer=WHOLE).pivot_table(index=["fraction", "seed"], columns="metric", values="value")
         names = {"mle": "local dimension", "participation_ratio": "participation ratio"}
         for axes, (metric, name) in zip(row[1:], names.items(), strict=True):
-            for fraction, (_, style) in levels.items():
+            for fraction, style in levels.items():
                 points = whole.loc[fraction]
                 axes.plot(points["test_accuracy"], points[f"last_{metric}"], **{**style.line, "linestyle": "none"})
             axes.set(xlabel="test accuracy", ylabel=name, title=f"{DATA[data]}, last layer")
@@ -223,16 +216,14 @@ def draw_linear(*, penalties: DataFrame) -> Figure:
     names = {"participation_ratio": "participation ratio", "ratio": "penalty / lower bound"}
     bounds = {"participation_ratio": (3, "outputs"), "ratio": (1, "bound")}
     for column, (label, axis, rows) in enumerate(kinds):
-        levels = _levels(rows[axis].tolist())
         for axes, (metric, title) in zip(panels[:, column], names.items(), strict=True):
             own = rows_where(rows, metric=f"course_{metric}")
-            for value, (_, style) in levels.items():
-                seed_band(axes, rows_where(own, **{axis: value}), x="step", style=style)
+            levels = _level_bands(axes, own, axis, x="step")
             axes.set(ylabel=title, xlabel="training step", title=f"by {label}")
             axes.set_ylim(bottom=0)
             value, name = bounds[metric]
             reference_line(axes, value, label=name, written=False)
-            _legend_beside(axes, dict(levels.values()), label, others={name: REFERENCE})
+            _legend_beside(axes, levels, names="{:g}", title=label, others={name: REFERENCE})
     letter_panels(panels)
     return figure
 
@@ -286,18 +277,18 @@ def draw_estimators(*, estimators: DataFrame) -> Figure:
     """F8: what the estimators find on known manifolds, and their bias over points and dimension."""
     kinds = list(estimators["manifold"].unique())
     figure, panels = new_panels(2, max(len(kinds), 2), width=2, height=4.6)
+    drawn = {metric: ESTIMATORS[metric] for metric in TITLES}
     most = rows_where(estimators, points=estimators["points"].max())
     for axes, kind in zip(panels[0], kinds, strict=False):
         own = rows_where(most, manifold=kind)
-        for metric, title in TITLES.items():
-            seed_band(axes, rows_where(own, metric=metric), x="dimension", style=ESTIMATORS[title])
+        seed_bands(axes, own, "metric", x="dimension", styles=drawn)
         ends = [own["dimension"].min(), own["dimension"].max()]
         axes.plot(ends, ends, **REFERENCE, zorder=0.5)
         axes.set(xlabel="true dimension", title=kind.replace("_", " "))
         axes.set_ylabel("estimated dimension")
     below = _bias_tables(panels, estimators, kinds)
     letter_panels([*panels[0], *below])
-    arm_legend(figure, ESTIMATORS, others={"truth": REFERENCE}, ncols=5)
+    arm_legend(figure, ESTIMATORS, names=TITLES, others={"truth": REFERENCE}, ncols=5)
     return figure
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.colors import LogNorm
 
-from dynatlas.figures.marks import beyond, printed, seed_band
+from dynatlas.figures.marks import beyond, printed, seed_bands
 from dynatlas.figures.palette import NEUTRAL, arm_styles, ordered_styles
 from dynatlas.figures.style import (
     REFERENCE,
@@ -60,7 +60,7 @@ def draw_spectra(*, spectra: pd.DataFrame) -> Figure:
         seed = last["seed"].min()
         gains = rows_where(own, metric="gain", seed=seed).set_index("configuration")["value"].sort_values()
         chosen = gains.iloc[np.linspace(0, len(gains) - 1, min(SHOWN, len(gains))).round().astype(int)]
-        looks = ordered_styles([f"gain {gain:.3g}" for gain in chosen])
+        looks = ordered_styles(chosen.tolist())
         for axes, shown in ((above, wide), (below, wide.head(LEADING))):
             axes.plot(shown.index, shown.to_numpy(), **EVERY, alpha=0.25)
             for network, style in zip(chosen.index, looks.values(), strict=True):
@@ -69,7 +69,7 @@ def draw_spectra(*, spectra: pd.DataFrame) -> Figure:
         above.set_title(NAMES[cell])
         below.set_title(f"{NAMES[cell]}, leading {len(wide.head(LEADING))}")
     letter_panels(panels)
-    arm_legend(figure, looks, others={"all networks": EVERY}, ncols=4)
+    arm_legend(figure, looks, names="gain {:.3g}", others={"all networks": EVERY}, ncols=4)
     return figure
 
 
@@ -132,25 +132,23 @@ def draw_lengths(*, lengths: pd.DataFrame) -> Figure:
     cells = _cells(lengths)
     figure, panels = new_panels(1, len(cells) + 1, width=2, height=2.8)
     running = rows_where(lengths, metric="running")
-    looks = ordered_styles([f"order {order}" for order in sorted(running["order"].unique())])
+    looks = ordered_styles(sorted(set(running["order"])))
     for axes, cell in zip(panels[0], cells, strict=False):
         own = rows_where(running, cell=cell)
-        for name, style in looks.items():
-            seed_band(axes, rows_where(own, order=int(name.removeprefix("order "))), x="steps", style=style)
+        seed_bands(axes, own, "order", x="steps", styles=looks)
         axes.set(title=f"{NAMES[cell]}, gain {own['gain'].iloc[0]:g}", xlabel="length T (steps)")
         axes.set_ylabel("exponent (nats a step)")
     axes = panels[0, -1]
-    for cell in cells:
-        spread = rows_where(lengths, cell=cell, metric="spread").groupby(["seed", "steps"])["value"].mean()
-        seed_band(axes, spread.reset_index(), x="steps", style=STYLES[cell], log=True)
-    line = log_summary(spread.reset_index(), ["steps"]).sort_values("steps")
+    spread = rows_where(lengths, metric="spread").groupby(["cell", "seed", "steps"])["value"].mean().reset_index()
+    shown = seed_bands(axes, spread, "cell", x="steps", styles=STYLES, log=True)
+    line = log_summary(rows_where(spread, cell=cells[-1]), ["steps"]).sort_values("steps")
     axes.plot(line["steps"], line["mean"].iloc[0] * (line["steps"] / line["steps"].iloc[0]) ** -0.5, **REFERENCE)
     axes.set(xlabel="length T (steps)", ylabel="s.d. of λ₁ (nats a step)", title="spread over sequences")
     log_axis(axes, "x")
     log_axis(axes, "y")
-    arm_legend(axes, {NAMES[cell]: STYLES[cell] for cell in cells}, others={"T to the -1/2": REFERENCE})
+    arm_legend(axes, shown, names=NAMES, others={"T to the -1/2": REFERENCE})
     letter_panels(panels)
-    arm_legend(figure, looks)
+    arm_legend(figure, looks, names="order {}")
     return figure
 
 
@@ -203,13 +201,11 @@ def draw_gradients(*, gradients: pd.DataFrame) -> Figure:
     arm_legend(axes, {}, others={"rate = λ₁": REFERENCE}, loc="upper left")
     axes.set(xlabel="λ₁ (nats a step)", ylabel="growth rate (nats a step)")
     figure.colorbar(points, ax=axes, label="gain")
-    looks = arm_styles(["lambda_1", "lambda_2"])
-    for name, style in looks.items():
-        error = rows_where(gradients, metric="error", against=name)
-        seed_band(panels[0, 1], error, x="gain", style=style)
+    errors, names = rows_where(gradients, metric="error"), {"lambda_1": "λ₁", "lambda_2": "λ₂"}
+    looks = seed_bands(panels[0, 1], errors, "against", x="gain", styles=arm_styles(list(names)))
     reference_line(panels[0, 1], 0.02, label="margin", written=False)
     panels[0, 1].set(xlabel="gain", ylabel="|rate - exponent| (nats a step)", ylim=(0, None))
-    arm_legend(panels[0, 1], {"λ₁": looks["lambda_1"], "λ₂": looks["lambda_2"]}, others={"margin": REFERENCE})
+    arm_legend(panels[0, 1], looks, names=names, others={"margin": REFERENCE})
     letter_panels(panels)
     return figure
 
@@ -220,11 +216,10 @@ def draw_starts(*, starts: pd.DataFrame) -> Figure:
     figure, panels = new_panels(1, 2, width=2, height=2.6)
     titles = {"largest": "largest exponent", "smallest": "N-th exponent"}
     for axes, (metric, title) in zip(panels.flat, titles.items(), strict=True):
-        for cell in _cells(starts):
-            seed_band(axes, rows_where(starts, cell=cell, metric=metric), x="spread", style=STYLES[cell])
+        shown = seed_bands(axes, rows_where(starts, metric=metric), "cell", x="spread", styles=STYLES)
         reference_line(axes, -math.log(2), label="log ½", written=False)
         axes.set(xlabel="p: all weights are U(-p, p)", title=title, ylabel="nats a step")
         log_axis(axes)
     letter_panels(panels)
-    arm_legend(figure, {NAMES[cell]: STYLES[cell] for cell in _cells(starts)}, others={"log ½": REFERENCE})
+    arm_legend(figure, shown, names=NAMES, others={"log ½": REFERENCE})
     return figure

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from dynatlas.figures.marks import points_with_interval, seed_band
+from dynatlas.figures.marks import points_with_interval, seed_bands
 from dynatlas.figures.palette import ArmStyle, arm_styles, without_markers
 from dynatlas.figures.style import REFERENCE, arm_legend, house_style, letter_panels, new_panels, reference_line
-from dynatlas.figures.tables import rows_where
+from dynatlas.figures.tables import arm_values, rows_where
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,9 +36,9 @@ def _rows_with_ink(axes: Axes, examples: pd.DataFrame) -> None:
     reference_line(axes, LENGTH, label="T", across="x", written=False)
 
 
-def _line_legend(figure: Figure, styles: dict[str, ArmStyle], *, reference: str = "T", shaded: bool = True) -> None:
+def _line_legend(figure: Figure, styles: dict[str, ArmStyle], *, reference: str = "T") -> None:
     """Lines without markers (there are too many steps), the dashed reference lines, and the shade."""
-    arm_legend(figure, styles, others={reference: REFERENCE}, patches={"rows with ink": INKED} if shaded else None)
+    arm_legend(figure, styles, others={reference: REFERENCE}, patches={"rows with ink": INKED})
 
 
 @house_style()
@@ -48,8 +48,7 @@ def draw_accuracy(*, accuracy: pd.DataFrame, examples: pd.DataFrame) -> Figure:
     lines = without_markers(READERS)
     for axes, name in zip(panels.flat, ("trained", "untrained"), strict=True):
         _rows_with_ink(axes, examples)
-        for reader, style in lines.items():
-            seed_band(axes, rows_where(accuracy, network=name, reader=reader), x="time", style=style)
+        seed_bands(axes, rows_where(accuracy, network=name), "reader", x="time", styles=lines)
         reference_line(axes, CHANCE, label="chance", written=False)
         axes.set(title=name, xlabel="rows read", ylim=(0, 1.02))
     panels[0, 0].set_ylabel("held-out accuracy")
@@ -100,8 +99,7 @@ def draw_geometry(*, geometry: pd.DataFrame, examples: pd.DataFrame) -> Figure:
     figure, panels = new_panels(2, 3, width=2, height=4.3, sharex=True)
     for axes, (metric, (title, label)) in zip(panels.flat, shown.items(), strict=True):
         _rows_with_ink(axes, examples)
-        for name, style in LINES.items():
-            seed_band(axes, rows_where(geometry, metric=metric, network=name), x="time", style=style)
+        seed_bands(axes, rows_where(geometry, metric=metric), "network", x="time", styles=LINES)
         axes.set(title=title, ylabel=label)
         axes.set_ylim(bottom=0)
     figure.supxlabel("rows read", fontsize=8)
@@ -116,8 +114,7 @@ def draw_swaps(*, swaps: pd.DataFrame) -> Figure:
     figure, panels = new_panels(1, 2, width=2, height=2.6, sharey=True)
     titles = {"last": "in updates 25 to 28 (blank rows)", "first": "in updates 1 to 4 (control)"}
     for axes, (window, title) in zip(panels.flat, titles.items(), strict=True):
-        own = rows_where(swaps, window=window)
-        groups = {name: rows_where(own, dynamics=name)["value"].tolist() for name in DYNAMICS}
+        groups = arm_values(rows_where(swaps, window=window), "dynamics", DYNAMICS)
         points_with_interval(axes, groups, styles=DYNAMICS)
         reference_line(axes, CHANCE, label="chance", written=False)
         axes.set(title=title, ylim=(0, 1.02))
@@ -136,18 +133,16 @@ def draw_lengths(*, readouts: pd.DataFrame) -> Figure:
     for axes, metric, title in zip(
         panels.flat, ("accuracy", "permuted_accuracy"), ("as they are", "after the best renaming"), strict=True
     ):
-        for name in lengths:
-            own = rows_where(readouts, metric=metric, network=name)
-            own = own.assign(blank=own["time"] - LENGTH)
-            seed_band(axes, own[own["blank"] >= -12], x="blank", style=styles[name])
+        own = rows_where(readouts, metric=metric)
+        own = own.assign(blank=own["time"] - LENGTH)
+        seed_bands(axes, own[own["blank"] >= -12], "network", x="blank", styles=styles)
         for appended in (0, 8):
             reference_line(axes, appended, label="trained length", across="x", written=False)
         reference_line(axes, CHANCE, label="chance", written=False)
         axes.set(title=f"answers {title}", xlabel="blank rows appended (removed below 0)", ylim=(0, 1.02))
     panels[0, 0].set_ylabel("accuracy of the readout")
     letter_panels(panels)
-    shown = {lengths[name]: style for name, style in styles.items()}
-    _line_legend(figure, shown, reference="trained length (upright), chance (level)", shaded=False)
+    arm_legend(figure, styles, names=lengths, others={"trained length (upright), chance (level)": REFERENCE})
     return figure
 
 
@@ -163,24 +158,21 @@ def draw_dynamics(*, dynamics: pd.DataFrame, examples: pd.DataFrame) -> Figure:
         axes.plot(path[x], path[y], color=STYLES["trained"].color, linewidth=0.4, alpha=0.6)
         axes.plot(path[x], path[y], ".", color=STYLES["trained"].color, markersize=2, markeredgewidth=0)
         axes.set(xlabel=f"component {x[-1]}", ylabel=f"component {y[-1]}", title="one trajectory after T")
-    names = [name for name in STYLES if name in set(dynamics["network"])]
-    for name in names:
-        seed_band(panels[1, 0], rows_where(dynamics, metric="lyapunov", network=name), x="order", style=STYLES[name])
+    exponents = rows_where(dynamics, metric="lyapunov")
+    shown = seed_bands(panels[1, 0], exponents, "network", x="order", styles=STYLES)
     reference_line(panels[1, 0], 0, label="zero", written=False)
     panels[1, 0].set(title="Lyapunov spectrum", xlabel="order", ylabel="exponent (nats a step)")
     for axes, metric, label in (
         (panels[1, 1], "spectral_radius", "spectral radius of W"),
         (panels[1, 2], "activity", "activity |h| long after T"),
     ):
-        own = rows_where(dynamics, metric=metric)
-        points_with_interval(
-            axes, {name: rows_where(own, network=name)["value"].tolist() for name in names}, styles=STYLES
-        )
+        groups = arm_values(rows_where(dynamics, metric=metric), "network", STYLES)
+        points_with_interval(axes, groups, styles=STYLES)
         axes.set_ylabel(label)
         axes.set_ylim(bottom=0)
         axes.tick_params(axis="x", labelrotation=30)
     letter_panels(panels)
-    arm_legend(figure, {name: STYLES[name] for name in names}, others={"unit circle, zero": REFERENCE})
+    arm_legend(figure, shown, others={"unit circle, zero": REFERENCE})
     return figure
 
 
@@ -200,8 +192,7 @@ def draw_alignment(*, geometry: pd.DataFrame, examples: pd.DataFrame) -> Figure:
     figure, panels = new_panels(height=2.6)
     axes = panels[0, 0]
     _rows_with_ink(axes, examples)
-    for name, style in LINES.items():
-        seed_band(axes, rows_where(geometry, metric="alignment", network=name), x="time", style=style)
+    seed_bands(axes, rows_where(geometry, metric="alignment"), "network", x="time", styles=LINES)
     axes.set(xlabel="rows read", ylabel="alignment with the readout", ylim=(0, 1.02))
     _line_legend(figure, LINES)
     return figure

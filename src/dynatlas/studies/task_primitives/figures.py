@@ -12,7 +12,7 @@ from dynatlas.figures.marks import (
     log_points,
     mean_with_interval,
     points_with_interval,
-    seed_band,
+    seed_bands,
     turn_names,
 )
 from dynatlas.figures.palette import DASHES, INK, ArmStyle, arm_styles, without_markers
@@ -25,7 +25,7 @@ from dynatlas.figures.style import (
     new_panels,
     reference_line,
 )
-from dynatlas.figures.tables import rows_where, seed_interval
+from dynatlas.figures.tables import arm_values, rows_where, seed_interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -56,14 +56,12 @@ _LANES = {
 
 def _by_strategy(rows: pd.DataFrame) -> dict[str, list[float]]:
     """Mean of each seed, by strategy."""
-    means = rows.groupby(["strategy", "seed"])["value"].mean()
-    return {name: means[name].tolist() for name in ORDER if name in means.index}
+    return arm_values(rows, "strategy", ORDER)
 
 
 def _means(rows: pd.DataFrame, *, index: str, columns: str) -> pd.DataFrame:
     """Means over seeds as a matrix; strategies in their order, other labels as in the table."""
     matrix = rows.pivot_table(index=index, columns=columns, values="value", aggfunc="mean", sort=False)
-    matrix.index.name = matrix.columns.name = None
     return matrix.loc[[name for name in ORDER if name in matrix.index]] if index == "strategy" else matrix
 
 
@@ -127,10 +125,9 @@ def draw_costs(*, costs: pd.DataFrame) -> Figure:
 def _cumulative_updates(axes: Axes, rows: pd.DataFrame) -> None:
     pretrained = rows["strategy"] + PRETRAINED.removeprefix("MP")
     rows = rows.assign(arm=rows["strategy"].where(rows["counting"] == "corpus", pretrained))
-    shown = {}
-    for name, own in rows.groupby("arm", sort=False):
-        shown[str(name)] = STYLES[str(name)]
-        seed_band(axes, own, x="tasks", style=STYLES[str(name)], log=True)
+    shown = seed_bands(
+        axes, rows, "arm", x="tasks", styles={arm: STYLES[arm] for arm in rows["arm"].unique()}, log=True
+    )
     axes.set(xlabel="tasks learned", ylabel="updates so far")
     log_axis(axes, "x")
     log_axis(axes, "y")
@@ -143,22 +140,21 @@ def draw_perturbations(*, perturbations: pd.DataFrame) -> Figure:
     figure, panels = new_panels(3, 3, width=2, height=5.6, sharey=True)
     rows = rows_where(perturbations, metric="accuracy")
     rows = rows.assign(magnitude=rows["magnitude"].astype(float))
-    names = list(rows["strategy"].unique())
+    shown = {name: STYLES[name] for name in rows["strategy"].unique()}
     for axes, (family, own) in zip(panels.flat, rows.groupby("family", sort=False), strict=True):
         magnitudes, unit = sorted(own["magnitude"].unique()), own["unit"].iloc[0]
         if len(magnitudes) == 1:
             points_with_interval(axes, _by_strategy(own), styles=STYLES)
             axes.set_xlabel(f"{unit}: {magnitudes[0]:g}")
         else:
-            for name in names:
-                seed_band(axes, rows_where(own, strategy=name), x="magnitude", style=STYLES[name])
+            seed_bands(axes, own, "strategy", x="magnitude", styles=shown)
             axes.set_xticks(magnitudes, [f"{magnitude:g}".removeprefix("0") for magnitude in magnitudes])
             axes.set_xlabel(unit)
         axes.set(title=str(family), ylim=(0, 1))
         reference_line(axes, CHANCE, label="chance", written=False)
     figure.supylabel("mean accuracy over nine tasks", fontsize=8)
     letter_panels(panels)
-    arm_legend(figure, {name: STYLES[name] for name in names}, others={"chance": REFERENCE})
+    arm_legend(figure, shown, others={"chance": REFERENCE})
     return figure
 
 
@@ -183,8 +179,8 @@ def draw_robustness(*, perturbations: pd.DataFrame) -> Figure:
     axes.set_yticks(range(len(families)), families)
     axes.set(ylim=(len(families) - 0.5, -0.5), xlabel="retained accuracy, MP minus comparator")
     axes.margins(x=0.08)
-    shown = {f"MP minus {name}": STYLES[name] for name in comparators}
-    arm_legend(figure, shown, lines=False, others={"no difference": REFERENCE})
+    shown = {name: STYLES[name] for name in comparators}
+    arm_legend(figure, shown, names="MP minus {}", lines=False, others={"no difference": REFERENCE})
     return figure
 
 
@@ -249,17 +245,16 @@ def draw_forgetting(*, forgetting: pd.DataFrame) -> Figure:
     """F7: accuracy on each task while the nine are learned one after the other."""
     rows = rows_where(forgetting, metric="accuracy")
     figure, panels = new_panels(3, 3, width=2, height=4.8, sharex=True, sharey=True)
-    names = [name for name in ("MP", "GP", "SEQ") if name in set(rows["strategy"])]
+    sequential = {name: STYLES[name] for name in ("MP", "GP", "SEQ")}
     for order, (axes, (task, own)) in enumerate(
         zip(panels.flat, rows.groupby("task", sort=False), strict=True), start=1
     ):
-        for name in names:
-            seed_band(axes, rows_where(own, strategy=name), x="learned", style=STYLES[name])
+        shown = seed_bands(axes, own, "strategy", x="learned", styles=sequential)
         axes.axvline(order, **TURN, zorder=0)
         reference_line(axes, CHANCE, label="chance", written=False)
         axes.set(title=str(task), ylim=(0, 1.02), xticks=range(1, 10))
     figure.supxlabel("tasks learned", fontsize=8)
     figure.supylabel("accuracy", fontsize=8)
     letter_panels(panels)
-    arm_legend(figure, {name: STYLES[name] for name in names}, others={"its own turn": TURN, "chance": REFERENCE})
+    arm_legend(figure, shown, others={"its own turn": TURN, "chance": REFERENCE})
     return figure
