@@ -51,14 +51,19 @@ Axes = Annotated[
 ]
 
 
+CALLS = {"data": "make_", "runs": "train_", "measures": "measure_", "figures": "draw_"}
+"""How the functions are called that entries of each section call by default."""
+
+
 class NodeSpec(Strict):
     """One entry of `data:` or `runs:`: a function, what it needs, and its arguments."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
     call: str = Field(
+        default="",
         description="a function of the study's data.py, train.py or measure.py, `module:function` of another of its "
-        "modules, or in full `dynatlas.module:function`"
+        "modules, or in full `dynatlas.module:function`; default: make_, train_ or measure_ and the entry's name",
     )
     about: str = Field(default="", description="one line for the reader of the site")
     needs: list[str] = Field(default=[], description="names of data, runs or measures; each arrives as a keyword")
@@ -85,7 +90,7 @@ class MeasureSpec(NodeSpec):
 class FigureSpec(Strict):
     """One entry of `figures:`: a function of figures.py that draws tables."""
 
-    call: str
+    call: str = Field(default="", description="a function of figures.py; default: draw_ and the figure's name")
     needs: list[str] = Field(min_length=1, description="names of measures; each table arrives as a keyword")
     title: str
     caption: str
@@ -119,6 +124,20 @@ class StudySpec(Strict):
     figures: dict[str, FigureSpec] = Field(default={})
     cover: str | None = Field(default=None, description="the figure on the site's front page; default: the first")
     files: dict[str, FileSpec] = Field(default={})
+
+    @model_validator(mode="before")
+    @classmethod
+    def _calls(cls, content: dict[str, Any]) -> dict[str, Any]:
+        """An entry that says no `call` calls the function of its own name: the measure `errors` `measure_errors`."""
+        named = {section: content[section] for section in CALLS if isinstance(content.get(section), dict)}
+        called = {
+            section: {
+                name: {"call": CALLS[section] + str(name)} | entry if isinstance(entry, dict) else entry
+                for name, entry in entries.items()
+            }
+            for section, entries in named.items()
+        }
+        return content | called
 
     @model_validator(mode="after")
     def _cover_is_a_figure(self) -> StudySpec:

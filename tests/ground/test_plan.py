@@ -222,6 +222,11 @@ def test_a_call_is_of_the_studys_own_module_of_another_or_of_any_in_full(atlas_o
     assert nodes(atlas)["train:lines@rate=0.1"].call == "dynatlas.studies.toy.models.lines:fit"
 
 
+@pytest.mark.parametrize("call", ["train_lines", "train_biases", "measure_bias", "draw_errors"])
+def test_an_entry_calls_the_function_of_its_own_name(atlas_of, call):
+    assert changed(atlas_of(), atlas_of((STUDY, f"call: {call}, ", ""))) == set()
+
+
 def test_one_entry_of_a_number_makes_its_own_job_again_alone(atlas_of):
     by_rate = (STUDY, "with: [steps]", 'with: {steps: "=steps[rate]"}')
     before = atlas_of(by_rate, (STUDY, "steps: 20,", "steps: {0.1: 20, 0.3: 20},"))

@@ -13,6 +13,14 @@ STUDY = "config/studies/toy.yaml"
     ("edits", "words"),
     [
         ([("call: train_lines", "call: train_line")], ["lines.call", "train_line", "did you mean 'train_lines'"]),
+        (
+            [("lines: {call: train_lines, ", "line: {"), ("points, lines]", "points, line]")],
+            ["line.call", "train_line"],
+        ),
+        (
+            [("call: draw_points, ", "")],
+            ["points.call: 'make_points'", "no such function", "did you mean 'draw_points'"],
+        ),
         ([("call: train_lines", "call: dynatlas.study:f")], ["lines.call", "no module", "did you mean"]),
         ([("[steps]", '{step: "=steps"}')], ["lines", "no argument 'step'", "did you mean 'steps'"]),
         ([(", with: [steps]", "")], ["lines", "needs the argument 'steps'"]),
