@@ -267,7 +267,7 @@ def test_an_unknown_study_is_answered_with_the_nearest(root):
         ("{steps: 3}", "[steps, steps: 3]", ["runs.lines.with", "'steps' stands twice"]),
         ("{steps: 3}", "[3]", ["runs.lines.with", "3: allowed in the list is the name of a number, or `key: value`"]),
         ("{steps: 3}", '["=steps"]', ["runs.lines.with", "'=steps'", "the name of a number"]),
-        ("{rate: [0.1]}", "[rate: 0.1]", ["runs.lines.jobs.rate", "0.1", "list"]),
+        ("jobs: {rate: [0.1]}", "jobs: [rate: 0.1]", ["runs.lines.jobs.rate", "0.1", "list"]),
         ("scales:", "numbers: 3\nscales:", ["numbers: 3", "dictionary"]),
         ("quick: {seeds: 8, rate: 1e-3}", "quick:", ["scales.quick", "None", "dictionary"]),
         ("study: toy", "study: Toy Study", ["study", "'Toy Study'", "pattern"]),

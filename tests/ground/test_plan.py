@@ -197,8 +197,9 @@ def test_an_argument_is_said_by_name_or_with_its_value(atlas_of, given):
 
 
 def test_axes_are_said_by_name_too(atlas_of):
-    edit = (STUDY, 'jobs: {rate: "=rates"}', "jobs: [rate]")
-    assert changed(atlas_of(), atlas_of(edit, (STUDY, "rates: [0.1", "rate: [0.1"))) == set()
+    edits = [('jobs: {rate: "=rates"}', "jobs: [rate]"), ("rates: [0.1", "rate: [0.1")]
+    edits += [('columns: {rate: "=rates"}', 'columns: {rate: "=rate"}')]
+    assert changed(atlas_of(), atlas_of(*((STUDY, old, new) for old, new in edits))) == set()
     stacked = [
         (STUDY, 'jobs: {rate: "=rates"}', "stacked: [rates]"),
         (STUDY, "with: [steps]", "with: {rate: 1, steps: 1}"),
