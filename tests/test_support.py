@@ -84,3 +84,13 @@ def test_results_are_compared_by_value_whatever_the_order_parts_and_kind_of_numb
     moved = {"losses": [row | {"value": 0.1 + 2**-56}, row | {"rate": 2, "value": 0.2}]}
     assert next(same_values.compare(before, _results(tmp_path / "d", moved), {}))[2], "the last bit moved"
     assert next(same_values.compare(before, _results(tmp_path / "e", {"losses": [row]}), {}))[2], "a row went"
+
+
+def test_verdicts_are_compared_number_by_number(tmp_path):
+    before, after = (_results(tmp_path / name, {"losses": [{"seed": 1, "metric": "m", "value": 0.0}]}) for name in "ab")
+    row = {"id": "C1", "verdict": "reproduced", "effect": 0.5, "claim_hash": "x"}
+    for folder, over in ((before, {}), (after, {"claim_hash": "y"})):
+        (folder / "claims.json").write_text(json.dumps({"rows": [row | over]}))
+    assert [wrong for _, _, wrong in same_values.compare(before, after, {})] == [False, False]
+    (after / "claims.json").write_text(json.dumps({"rows": [row | {"effect": 0.5000001}]}))
+    assert [wrong for _, _, wrong in same_values.compare(before, after, {})] == [False, True]

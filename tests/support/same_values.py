@@ -22,8 +22,8 @@ SHOWN = 5
 """Rows of a kind that are printed."""
 ATLAS_COLUMNS = ("study", "experiment")
 """What the atlas adds to a table; the file's own name says it too."""
-LEDGER_TEXTS = ("key", "hash", "lock")
-"""Parts of a claim's record that name code or texts, not numbers."""
+LEDGER_TEXTS = ("claim_hash",)
+"""Parts of a verdict that hash how a claim is written, not what came out."""
 Row = tuple[tuple[str, Hashable], ...]
 
 
@@ -55,8 +55,8 @@ def claims_of(folder: Path) -> dict[str, str]:
     path = folder / "claims.json"
     if not path.exists():
         return {}
-    claims = json.loads(path.read_text(encoding="utf-8")).get("claims", [])
-    return {f"{claim['id']}{at}": text for claim in claims for at, text in _leaves(claim, "")}
+    rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
+    return {f"{row['id']}{at}": text for row in rows for at, text in _leaves(row, "")}
 
 
 def _leaves(value: Any, at: str) -> Iterator[tuple[str, str]]:
