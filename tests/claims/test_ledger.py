@@ -12,7 +12,7 @@ from statsmodels.stats.multitest import multipletests
 
 from dynatlas.claims.checks import parse_claims
 from dynatlas.claims.decide import decide_all
-from dynatlas.claims.ledger import holm, join_rows, render, summarise
+from dynatlas.claims.ledger import holm, interval_text, join_rows, render, summarise, verdict_table
 from dynatlas.claims.lock import LockError, changes, claim_hash, lock_problems, lock_state, update_lock
 
 
@@ -83,6 +83,15 @@ def test_renderings_hold_every_row() -> None:
     assert read["rows"] == ledger
     with pytest.raises(ValueError, match="format 'html': allowed are"):
         render(ledger, "html")
+
+
+def test_a_study_shows_its_tested_claims_with_the_effects_of_their_parts() -> None:
+    header, _, *lines = verdict_table(rows()).splitlines()
+    assert header == "| claim | verdict | effect [interval] | control |"
+    assert [line.split()[1] for line in lines] == ["A:", "B:", "C:", "D:"], "E is not run, F is not tested"
+    good = next(row for row in rows() if row["id"] == "B.1")
+    assert f"| 1 {interval_text(good, '')}; 2 " in lines[1]
+    assert lines[0].count("reproduced") == 1
 
 
 def test_what_was_drawn_stands_above_the_table() -> None:

@@ -28,7 +28,7 @@ def any_of(verdicts: NDArray[np.str_]) -> NDArray[np.str_]:
 
 @dataclass(frozen=True)
 class Outlook:
-    """What a part is, and what more data could still make of it: boolean arrays with the parts on the last axis."""
+    """Which parts are decided, and which more seeds could still win or lose: booleans with parts on the last axis."""
 
     won: Bools
     lost: Bools

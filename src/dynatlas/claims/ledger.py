@@ -142,6 +142,23 @@ def as_table(rows: Sequence[Mapping[str, Any]], form: str = "table", beside: Seq
     return _markdown(cells) if form == "markdown" else _aligned(cells)
 
 
+def verdict_table(rows: Sequence[Mapping[str, Any]], beside: Sequence[Kept] = ()) -> str:
+    """The claims of one study in markdown, as its README shows them: sentence, verdict, effect and control.
+
+    Of a compound the effects of its parts; claims that are not tested or not run at this scale are left out.
+    """
+    scales = list(dict.fromkeys(one.scale for one in beside))
+    cells = [("claim", "verdict", "effect [interval]", "control", *(f"at {scale}" for scale in scales))]
+    for row in rows:
+        if row["part_of"] is None and row["verdict"] in VERDICTS[:4]:
+            parts = [part for part in rows if part["part_of"] == row["id"] and part["effect"] is not None]
+            named = (f"{part['id'].removeprefix(row['id'] + '.')} {interval_text(part, '')}" for part in parts)
+            effects = "; ".join(named) if parts else interval_text(row, "")
+            kept = [_kept_cell(row, scale, beside) for scale in scales]
+            cells.append((f"{row['id']}: {row['says']}", row["verdict"], effects, _control(row), *kept))
+    return _markdown(cells)
+
+
 def kept_lines(kept: Iterable[Kept]) -> list[str]:
     """What each kept ledger was made by, a line each."""
     return [f"{one.scale} of {one.study}: {one.about}" for one in kept]
@@ -182,7 +199,6 @@ _HEADER = (
 def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
     says = row["says"] if row["part_of"] is None else row["says"] or row["compared"]
     claim = row["id"] if row["part_of"] is None else "  " + row["id"]
-    control = interval_text(row, "control_") if row["control_effect"] is not None else ""
     return (
         row["study"],
         claim,
@@ -192,11 +208,16 @@ def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
         _number(row["n"]),
         _number(row["p"]),
         _number(row["p_holm"]),
-        " ".join(filter(None, [row["control_verdict"], "(fixed)" if row["control_fixed"] else "", control])),
+        _control(row),
         row["rests_on"] or "",
         row["locked"] or "",
         says or "",
     )
+
+
+def _control(row: Mapping[str, Any]) -> str:
+    fixed = "(fixed)" if row["control_fixed"] else ""
+    return " ".join(filter(None, [row["control_verdict"], fixed, interval_text(row, "control_")]))
 
 
 def interval_text(row: Mapping[str, Any], prefix: str) -> str:

@@ -84,7 +84,7 @@ def _shortlist(rough: Tensor, k: int) -> tuple[Tensor, Tensor, Tensor]:
 
     Both (cloud, row, entry), filled up with infinity and n; and a bound (cloud, row) that all other entries reach. The
     (k + 3)-th smallest of the minima of blocks bounds the (k + 3)-th smallest entry: a third of the time of topk. Two
-    to spare: where the k-th and the next are too close to call, the others seldom are.
+    more than k + 1 are kept, since rounding may put the k-th and the next in the wrong order, but seldom the others.
     """
     clouds, rows, n = rough.shape
     blocks = n // WIDTH

@@ -107,9 +107,10 @@ def lyapunov_spectrum(
     fixed seed if there is none), the same for all: the identity is not generic for stacked layers. The first `burn_in`
     steps turn the frame and are not counted. `qr_every`: after how many steps a triangular factor is split off the
     product, sooner where factors would be lost; "auto" finds a number for each network by itself. Results differ by
-    rounding only (1e-10). Above 1 networks are taken one by one, so that a batch does not decide on them: that is
-    quicker for many sequences or units, slower for few. `state="hidden"` leaves memory cells out of the Jacobian (what
-    published LSTM spectra do), `order="reversed"` multiplies the transposed Jacobians (module docstring).
+    rounding only (1e-10). Above 1 networks are measured one by one, since how often a factor is split off depends on
+    the network and must not depend on others in the batch: quicker for many sequences or units, slower for few.
+    `state="hidden"` leaves memory cells out of the Jacobian (what published LSTM spectra do), `order="reversed"`
+    multiplies the transposed Jacobians (module docstring).
 
     The Jacobian of an LSTM's full state adds its output gates' part, row by row, to a multiple of its memory cells'
     rows, and loses it where saturation makes it 1e16 times smaller. Such steps are taken in pieces (`lyapunov_frame`);

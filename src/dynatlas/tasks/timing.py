@@ -12,7 +12,8 @@ from dynatlas.names import named
 class Timing:
     """Ranges (low, high) of the uniform draws: milliseconds, half open; strengths without unit.
 
-    The defaults are the lineage's. A range with low = high is a fixed value.
+    The defaults are those of the papers that these tasks come from (Yang et al. 2019, as Duncker et al. 2020 and Marton
+    et al. 2021 take them over). A range with low = high is a fixed value.
     """
 
     onset_one: tuple[float, float] = (300, 700)
