@@ -152,3 +152,28 @@ def test_rule_files_hold_functions_in_one_place_only():
         assert not directives & {"run:", "script:", "notebook:"}, shown(path)
         assert not any(line.startswith("configfile:") for line in directives), shown(path)
     assert len((ROOT / "Snakefile").read_text().splitlines()) <= 70
+
+
+PARTS = ("ensemble", "instruments", "models", "optim", "tasks", "datasets", "problems")
+
+
+def half_abstract(trees):
+    """Classes that others inherit from and that could still be made: neither abstract nor final."""
+    classes = {node.name: node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.ClassDef)}
+    inherited = {base for node in classes.values() for base in map(dotted, node.bases)} & set(classes)
+    return sorted(
+        name
+        for name in inherited
+        if not {"ABC", "Protocol", "TypedDict"} & set(map(dotted, classes[name].bases)) and not name.endswith("Error")
+    )
+
+
+def test_a_class_of_the_wings_is_abstract_or_final(trees):
+    assert half_abstract([tree for path, tree in trees.items() if path.relative_to(PACKAGE).parts[0] in PARTS]) == []
+
+
+def test_a_class_that_is_half_of_each_would_be_found():
+    text = (
+        "class A:\n  pass\nclass B(A):\n  pass\nclass C(ABC):\n  pass\nclass D(C):\n  pass\nclass E(nn.Module):\n  pass"
+    )
+    assert half_abstract([ast.parse(text)]) == ["A"]
