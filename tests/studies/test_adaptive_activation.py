@@ -12,9 +12,10 @@ import torch
 
 from dynatlas.jobs import Job, Run
 from dynatlas.models.gain_saturation_rnn import GainSaturationRNN
+from dynatlas.problems.sequences import SequenceBatch, permuted_images
 from dynatlas.studies.adaptive_activation import dynamics, measure, train
 from dynatlas.studies.adaptive_activation.cells import Cell, Schedule, cells_of, start
-from dynatlas.studies.adaptive_activation.problems import Batch, accuracies, losses, pixels, problem_for
+from dynatlas.studies.adaptive_activation.problems import accuracies, losses, network_for_task, problem_for
 
 JOB = Job(study="adaptive-activation", seeds=[0, 1])
 UPDATES = 6
@@ -147,7 +148,7 @@ def test_one_seed_or_one_cell_more_leaves_the_others_bits():
 
 def test_parts_of_a_stack_give_the_losses_and_gradients_of_the_whole():
     problem = problem_for(JOB, "copy", TASKS["copy"])
-    rnn = problem.network(6)
+    rnn = network_for_task("copy", problem, 6)
     params = {name: p.double() for name, p in start(rnn, JOB.generators("initialisation"), LISTED).items()}
     batch = problem.train(0).for_members(len(LISTED))
     batch = replace(batch, x=batch.x.double())
@@ -165,7 +166,7 @@ def test_losses_and_accuracies_are_read_where_they_should_be():
     states = torch.randn(4, 5, 3, 6, generator=stream, dtype=torch.float64)
     params = {"w_out": torch.randn(4, 6, 3, generator=stream, dtype=torch.float64)}
     target = torch.randint(0, 3, (2, 3, 3), generator=stream)
-    batch = Batch(torch.zeros(2, 5, 3, 1), target, read_from=2, counted_from=-1)
+    batch = SequenceBatch(torch.zeros(2, 5, 3, 1), target, read_from=2, counted_from=-1)
     loss, accuracy = losses(params, states, batch), accuracies(params, states, batch)
     for member in range(4):
         outputs = states[member, 2:] @ params["w_out"][member]
@@ -176,16 +177,16 @@ def test_losses_and_accuracies_are_read_where_they_should_be():
 
 
 @pytest.mark.parametrize("task", ["digits", "copy", "text"])
-def test_problems_pair_inputs_with_answers_and_repeat_their_evaluation(task):
+def test_every_task_has_a_problem_and_a_network_of_its_sizes(task):
     text = {"updates": 2, "data": {"steps": 9, "symbols": 4, "lag": 3, "length": 80, "batch": 4, "test": 5}}
     problem = problem_for(JOB, task, (TASKS | {"text": text})[task])
-    for batch in (problem.train(0), problem.held_out()):
-        read = batch.x.shape[1] - batch.read_from if batch.read_from >= 0 else 1
-        assert batch.target.shape == (2, read, batch.x.shape[2])
-        assert batch.x.shape[-1] == problem.n_in
-        assert 0 <= int(batch.target.min()) <= int(batch.target.max()) < problem.n_out
-    assert torch.equal(problem.held_out().x, problem.held_out().x)
-    assert not torch.equal(problem.train(0).x, problem.train(1).x)
+    params = network_for_task(task, problem, 7).initialise(JOB.generators("initialisation"))
+    assert (params["w_in"].shape, params["w_out"].shape) == ((2, problem.n_in, 7), (2, 7, problem.n_out))
+    big = network_for_task(task, problem, 4000).initialise(JOB.generators("initialisation"))["w_in"]
+    spread = 2 / (problem.n_in + 4000) if task == "copy" else 2 / problem.n_in
+    assert float(big.var()) == pytest.approx(spread, rel=0.05)
+    with pytest.raises(KeyError, match="did you mean 'digits'"):
+        problem_for(JOB, "digit", TASKS["digits"])
 
 
 # ------------------------------------------------------------------ adaptation
@@ -223,7 +224,7 @@ def test_adaptation_is_measured_from_what_networks_did_before():
     before = wide["accuracy"].xs("nothing", level="parameters")
     for (seed, change, _), row in wide.dropna().iterrows():
         assert row["gain"] == pytest.approx(row["accuracy"] - before[seed, change])
-    rnn, test = GainSaturationRNN(8, 6, 10), pixels(**IMAGES).test
+    rnn, test = GainSaturationRNN(8, 6, 10), permuted_images(**IMAGES).test
     clean = {name: part[3:4] for name, part in train.params_of(BASE, "cpu").items()}  # seed 1, inputs as they are
     outputs = rnn.rollout(clean, test.x.transpose(0, 1))[0, -1] @ clean["w_out"][0] + clean["b_out"][0]
     assert before[1, "none"] == pytest.approx(float((outputs.argmax(-1) == test.y).double().mean()))

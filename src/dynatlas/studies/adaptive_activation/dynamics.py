@@ -19,7 +19,7 @@ from dynatlas.models.gain_saturation_rnn import GainSaturationRNN
 from dynatlas.reductions import mean_over_first
 from dynatlas.studies.adaptive_activation.cells import Grids, cells_of, start
 from dynatlas.studies.adaptive_activation.measure import by_cell, grid_rows, jobs_of, scores_of
-from dynatlas.studies.adaptive_activation.problems import problem_for
+from dynatlas.studies.adaptive_activation.problems import network_for_task, problem_for
 from dynatlas.studies.adaptive_activation.train import params_of
 
 
@@ -36,7 +36,7 @@ def measure_dynamics(
     (see `shared_information`).
     """
     problem, wanted = problem_for(job, task, tasks[task]), cells_of({"static": starts}, grids)
-    rnn, batch = problem.network(tasks[task]["units"]), problem.held_out()
+    rnn, batch = network_for_task(task, problem, tasks[task]["units"]), problem.held_out()
     x = batch.x[0, :, :sequences].transpose(0, 1).flatten(0, 1)[:, None].double()
     cells, run = next((cells, run) for name, cells, run in jobs_of(grid) if name == task)
     places = torch.tensor([cells.index(cell) for cell in wanted])

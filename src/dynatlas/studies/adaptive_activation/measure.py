@@ -16,8 +16,9 @@ from dynatlas.ensemble.parameters import Params, select_members
 from dynatlas.instruments.heldout import cross_fitted_best, heldout_readout
 from dynatlas.jobs import Job, Run
 from dynatlas.models.gain_saturation_rnn import GainSaturationRNN
+from dynatlas.problems.sequences import SequenceBatch, all_images, permuted_images
 from dynatlas.studies.adaptive_activation.cells import Cell, cells_of
-from dynatlas.studies.adaptive_activation.problems import Batch, accuracies, image_batch, pixels
+from dynatlas.studies.adaptive_activation.problems import accuracies
 from dynatlas.studies.adaptive_activation.train import (
     CLEAN,
     SETS,
@@ -211,9 +212,8 @@ def measure_adaptation(
     "nothing": networks that learned on inputs as they are; "retrained": those that learned on changed inputs from the
     start. The change "none" is inputs as they are, with "nothing" alone.
     """
-    test = moved(pixels(**images), job.device).test
-    everything = torch.arange(len(test), device=job.device).expand(len(job.seeds), -1)
-    batch, rnn = image_batch(test, everything), network_for(test.x, units)
+    test = moved(permuted_images(**images), job.device).test
+    batch, rnn = all_images(test, len(job.seeds)), network_for(test.x, units)
     kinds: Changes = {CLEAN: {}} | changes
     x = changed(batch.x, kinds, job.generators("evaluation noise", device=job.device)).unflatten(
         0, (len(job.seeds), -1)
@@ -239,7 +239,7 @@ def adaptation_rows(job: Job, values: Tensor, change: str, parameters: str, metr
     return rows.assign(change=change, parameters=parameters, metric=metric)
 
 
-def accuracies_on(rnn: GainSaturationRNN, params: Params, x: Tensor, batch: Batch) -> Tensor:
+def accuracies_on(rnn: GainSaturationRNN, params: Params, x: Tensor, batch: SequenceBatch) -> Tensor:
     """Accuracy (seed, member) of members (seed x change x copy) on x (seed, change, time, trial, pixel)."""
     found, each = [], len(params["w_rec"]) // len(x)
     for seed, inputs in enumerate(x):

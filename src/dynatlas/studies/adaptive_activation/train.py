@@ -22,16 +22,9 @@ from dynatlas.ensemble.watch import Watch
 from dynatlas.instruments.input_statistics import transform_inputs
 from dynatlas.jobs import Job, Run
 from dynatlas.models.gain_saturation_rnn import GainSaturationRNN
+from dynatlas.problems.sequences import SequenceBatch, SequenceProblem, image_batch, permuted_images
 from dynatlas.studies.adaptive_activation.cells import Cell, Schedule, cells_of, start
-from dynatlas.studies.adaptive_activation.problems import (
-    Batch,
-    Problem,
-    accuracies,
-    image_batch,
-    losses,
-    pixels,
-    problem_for,
-)
+from dynatlas.studies.adaptive_activation.problems import accuracies, losses, network_for_task, problem_for
 
 Arrays = dict[str, Tensor]
 Changes = dict[str, dict[str, Any]]
@@ -63,13 +56,13 @@ def train_grid(
     """
     settings, listed = tasks[task], cells_of(cells, grids)
     problem, updates = problem_for(job, task, settings), int(settings["updates"])
-    rnn = problem.network(settings["units"])
+    rnn = network_for_task(task, problem, settings["units"])
     schedule = Schedule.of(listed, len(job.seeds), updates=updates, ratio=shape_ratio, device=job.device)
 
-    def draw(step: int) -> tuple[Batch, int]:
+    def draw(step: int) -> tuple[SequenceBatch, int]:
         return problem.train(step).for_members(len(listed)), step
 
-    def loss(params: Params, drawn: tuple[Batch, int]) -> Tensor:
+    def loss(params: Params, drawn: tuple[SequenceBatch, int]) -> Tensor:
         batch, step = drawn
         return in_parts(rnn, schedule.in_use(params, step), batch, together)
 
@@ -94,7 +87,7 @@ def train_grid(
     return used | dict(log.values) | marks
 
 
-def in_parts(rnn: GainSaturationRNN, params: Params, batch: Batch, together: int) -> Tensor:
+def in_parts(rnn: GainSaturationRNN, params: Params, batch: SequenceBatch, together: int) -> Tensor:
     """Losses (member,) on a batch with a row for each member.
 
     With `together` above 0 so many members are computed at once, and again in the backward pass, which needs the memory
@@ -116,7 +109,7 @@ def spread(x: Tensor, copies: int) -> Tensor:
     return x.repeat_interleave(copies, dim=0)
 
 
-def held_out(rnn: GainSaturationRNN, params: Params, problem: Problem, copies: int) -> Arrays:
+def held_out(rnn: GainSaturationRNN, params: Params, problem: SequenceProblem, copies: int) -> Arrays:
     """`accuracy` and `loss` (member,) on held-out data, one seed after the other: memory for all is not wanted."""
     batch, found = problem.held_out(), []
     for seed in range(len(batch.x)):
@@ -144,7 +137,7 @@ def train_on_changes(
 
     Returns parameters (seed x (1 + changes), ...), those on inputs as they are first, and `diverged_at`.
     """
-    parts = moved(pixels(**images), job.device)
+    parts = moved(permuted_images(**images), job.device)
     order = batch_order(len(parts.train), updates=updates, size=batch, generators=job.generators("batches"))
     order = order.to(job.device)
     streams = job.generators("input noise", device=job.device)
@@ -152,11 +145,11 @@ def train_on_changes(
     rnn = network_for(parts.train.x, units)
     cell = [Cell("static", n, s)] * len(kinds)
 
-    def draw(step: int) -> tuple[Tensor, Batch]:
+    def draw(step: int) -> tuple[Tensor, SequenceBatch]:
         seen = image_batch(parts.train, order[step])
         return changed(seen.x, kinds, streams), seen
 
-    def loss(params: Params, drawn: tuple[Tensor, Batch]) -> Tensor:
+    def loss(params: Params, drawn: tuple[Tensor, SequenceBatch]) -> Tensor:
         x, seen = drawn
         return losses(params, rnn.rollout(params, x), seen)
 
@@ -183,7 +176,7 @@ def adapt(
     All sets and changes are one stack, and see the same images; `together` as in `in_parts`. Returns parameters
     (seed x change x set, ...) and `diverged_at`.
     """
-    parts = moved(pixels(**images), job.device)
+    parts = moved(permuted_images(**images), job.device)
     order = batch_order(len(parts.train), updates=updates, size=batch, generators=job.generators("adaptation batches"))
     order = order.to(job.device)
     wrong = shuffle_labels(parts.train.y, generators=job.generators("shuffled labels"))
@@ -200,14 +193,14 @@ def adapt(
     told_wrong = torch.tensor(["shuffled" in one for one in members], device=job.device)
     learns = {name: torch.tensor([float(name in SETS[one]) for one in members], device=job.device) for name in begin}
 
-    def draw(step: int) -> tuple[Batch, int]:
+    def draw(step: int) -> tuple[SequenceBatch, int]:
         own, other = (image_batch(parts.train, order[step], labels) for labels in (None, wrong))
         x = spread(changed(own.x, changes, streams), len(sets))
         told = [spread(batch.target, copies) for batch in (own, other)]
         target = torch.where(told_wrong[:, None, None], told[1], told[0])
         return replace(own, x=x, target=target), step
 
-    def loss(params: Params, drawn: tuple[Batch, int]) -> Tensor:
+    def loss(params: Params, drawn: tuple[SequenceBatch, int]) -> Tensor:
         batch, step = drawn
         return in_parts(rnn, schedule.in_use(params, step), batch, together)
 
