@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 import torch
 
+from dynatlas.ensemble.classification import cross_entropy_by_logsumexp
 from dynatlas.instruments.dimension import participation_ratio
 from dynatlas.jobs import Job, Run
 from dynatlas.studies.dimensionality import losses
@@ -14,7 +15,6 @@ from dynatlas.studies.dimensionality.images import as_images, image_network
 from dynatlas.studies.dimensionality.losses import (
     FullBatch,
     MiniBatches,
-    cross_entropy,
     linear_data,
     noise_excess,
     noise_penalty,
@@ -106,12 +106,6 @@ def test_no_network_is_below_the_bound_and_the_balanced_one_is_on_it():
     right = s.sqrt()[..., None] * vh / share
     torch.testing.assert_close(left @ right, w1 @ w2)
     torch.testing.assert_close(noise_penalty(left, right, c), penalty_bound(w1, w2, c))
-
-
-def test_the_cross_entropy_is_torchs_member_by_member():
-    logits, y = normal(3, 6, 4), torch.arange(18).view(3, 6) % 4
-    wanted = [torch.nn.functional.cross_entropy(own, target) for own, target in zip(logits, y, strict=True)]
-    torch.testing.assert_close(cross_entropy(logits, y), torch.stack(wanted))
 
 
 def test_summaries_of_a_profile():
@@ -213,7 +207,7 @@ def test_one_step_of_learning_is_a_step_of_gradient_descent():
     start = model.initialise(JOB.generators("initialisation"))
     params = {name: w.clone().requires_grad_() for name, w in start.items()}
     index = torch.stack([torch.randint(60, (8,), generator=g) for g in JOB.generators("batches")])
-    loss = cross_entropy(model.logits(params, problem.data.train.x[index]), problem.data.train.y[index])
+    loss = cross_entropy_by_logsumexp(model.logits(params, problem.data.train.x[index]), problem.data.train.y[index])
     loss.sum().backward()
     labels = problem.data.train.y[:60].expand(2, 1, -1)
     found = learn(JOB, problem, model, Recipe(8, 1, [rate], [0.0]), labels, name="fit").parameters

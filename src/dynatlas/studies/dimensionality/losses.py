@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor
 
+from dynatlas.datasets.batches import draw_batch
 from dynatlas.ensemble.parameters import Params
 
 
@@ -23,12 +24,6 @@ def linear_data(generators: Sequence[Generator], *, inputs: int, outputs: int, e
         teacher = torch.randn(inputs, outputs, generator=g, device=g.device) / inputs**0.5
         pairs.append((x, x @ teacher + 0.5 * torch.randn(examples, outputs, generator=g, device=g.device)))
     return torch.stack([x for x, _ in pairs]), torch.stack([y for _, y in pairs])
-
-
-def cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
-    """Mean over examples: logits (member, example, class), y (member, example) -> (member,)."""
-    right = logits.gather(-1, y[..., None]).squeeze(-1)
-    return (logits.logsumexp(dim=-1) - right).mean(dim=-1)
 
 
 @dataclass(frozen=True)
@@ -67,9 +62,7 @@ class MiniBatches:
 
     def __call__(self, step: int) -> tuple[Tensor, Tensor]:
         """The next batch: x (seed, example, input) and y (seed, example, output)."""
-        n = self.x.shape[1]
-        index = torch.stack([torch.randint(n, (self.size,), generator=g, device=g.device) for g in self.generators])
-        index = index.to(self.x.device)
+        index = draw_batch(self.x.shape[1], size=self.size, generators=self.generators).to(self.x.device)
         seed = torch.arange(len(self.x), device=self.x.device)[:, None]
         return self.x[seed, index], self.y[seed, index]
 

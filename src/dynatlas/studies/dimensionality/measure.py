@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from dynatlas.datasets.manifolds import draw_manifold
-from dynatlas.ensemble.classification import accuracy
+from dynatlas.ensemble.classification import accuracy, cross_entropy_by_logsumexp
 from dynatlas.ensemble.parameters import Params
 from dynatlas.instruments.curvature import Estimate, gauss_newton_trace, hessian_trace
 from dynatlas.instruments.dimension import participation_ratio
@@ -21,7 +21,7 @@ from dynatlas.jobs import Job, Run
 from dynatlas.models.convnet import ConvNet, ResNet
 from dynatlas.models.weight_noise import WeightNoise
 from dynatlas.studies.dimensionality.images import as_images, image_network
-from dynatlas.studies.dimensionality.losses import FullBatch, cross_entropy, noise_excess, noise_penalty, penalty_bound
+from dynatlas.studies.dimensionality.losses import FullBatch, noise_excess, noise_penalty, penalty_bound
 from dynatlas.studies.dimensionality.problems import RELEVANT, Problem, problem_named
 from dynatlas.studies.dimensionality.profiles import (
     ESTIMATORS,
@@ -279,7 +279,7 @@ def _relu_averages(job: Job, run: Run, *, sigmas: list[float], pairs: int, examp
         return networks.model.logits(params, train.x.double())
 
     def loss(params: Params) -> Tensor:
-        return cross_entropy(outputs(params), y)
+        return cross_entropy_by_logsumexp(outputs(params), y)
 
     whole = hessian_trace(loss, params, probes=probes, generators=job.generators("Hessian"))
     part = gauss_newton_trace(

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from dynatlas.datasets.cifar import read_cifar
 from dynatlas.datasets.digits import digits
+from dynatlas.datasets.images import image_split
 from dynatlas.datasets.labelled import Labelled, Split, split
 from dynatlas.datasets.manifolds import latent_manifold
-from dynatlas.datasets.mnist import read_images
 from dynatlas.names import nearest
 
 RELEVANT = 2
@@ -50,9 +48,8 @@ def problem_named(name: str, *, folder: str = "downloads") -> Problem:
         points, latents = Labelled(cloud.x.float(), cloud.y), Labelled(cloud.z.float(), cloud.y)
         return Problem(_cut(points, 1000), classes=4, latents=_cut(latents, 1000))
     if name in FILES:
-        read = read_cifar if name == "cifar10" else read_images
-        train, test = (read(name, part, folder=Path(folder)) for part in ("train", "test"))
-        test = test[:HELD_OUT]
+        parts = image_split(name, test=HELD_OUT, folder=folder)
+        train, test = parts.train, parts.test
         shape = (train.x.shape[1] if train.x.dim() == 4 else 1, *train.x.shape[-2:])
         both = _standardised(torch.cat([train.x, test.x]).flatten(1))
         return Problem(_cut(Labelled(both, torch.cat([train.y, test.y])), len(train)), classes=10, shape=shape)

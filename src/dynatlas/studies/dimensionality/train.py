@@ -15,15 +15,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from dynatlas.datasets.batches import draw_batch
 from dynatlas.datasets.labels import relabel_uniform
 from dynatlas.devices import moved
+from dynatlas.ensemble.classification import cross_entropy_by_logsumexp
 from dynatlas.ensemble.fit import Fitted, fit
 from dynatlas.ensemble.methods import Draw, Loss
 from dynatlas.ensemble.modules import ModuleEnsemble
 from dynatlas.ensemble.optimisers import SGD
 from dynatlas.ensemble.parameters import Params
-from dynatlas.ensemble.schedules import AtSteps, Every
-from dynatlas.ensemble.watch import Watch
+from dynatlas.ensemble.schedules import Every
+from dynatlas.ensemble.watch import snapshot_at
 from dynatlas.jobs import Job
 from dynatlas.models.convnet import initialised
 from dynatlas.models.mlp import PopulationMLP
@@ -32,7 +34,6 @@ from dynatlas.studies.dimensionality.images import as_images, image_network
 from dynatlas.studies.dimensionality.losses import (
     FullBatch,
     MiniBatches,
-    cross_entropy,
     linear_data,
     squared_error,
 )
@@ -157,13 +158,13 @@ def learn(job: Job, problem: Problem, model: PopulationMLP, recipe: Recipe, labe
     noise = WeightNoise(draws, sigma, conditions, shared=True) if draws else None
 
     def draw(step: int) -> tuple[Tensor, Tensor]:
-        index = with_replacement(examples, recipe.batch, batches).to(job.device)
+        index = draw_batch(examples, size=recipe.batch, generators=batches).to(job.device)
         x = problem.data.train.x[index].repeat_interleave(conditions, dim=0)
         return x, labels.gather(2, index[:, None].expand(-1, conditions, -1)).flatten(0, 1)
 
     def loss(params: Params, batch: tuple[Tensor, Tensor]) -> Tensor:
         x, y = batch
-        return cross_entropy(model.logits(noise.add(params) if noise else params, x), y)
+        return cross_entropy_by_logsumexp(model.logits(noise.add(params) if noise else params, x), y)
 
     start = model.initialise(job.generators("initialisation"), conditions, shared=True)
     return fit(
@@ -195,12 +196,12 @@ def train_images(
     train = problem.data.train
 
     def draw(step: int) -> tuple[Tensor, Tensor]:
-        index = with_replacement(len(train), batch, batches).to(job.device)
+        index = draw_batch(len(train), size=batch, generators=batches).to(job.device)
         return as_images(problem, train.x[index]), train.y[index]
 
     def loss(params: Params, drawn: tuple[Tensor, Tensor]) -> Tensor:
         images, y = drawn
-        return cross_entropy(ensemble(params, images, shared=False), y)
+        return cross_entropy_by_logsumexp(ensemble(params, images, shared=False), y)
 
     start = ensemble.parameters
     optimiser = SGD(lr=learning_rate)
@@ -240,16 +241,6 @@ def train_linear(
     for size in batches:
         train(f"batch {size}", MiniBatches(x, y, size, job.generators("batches")), squared_error, 1)
     return found
-
-
-def with_replacement(examples: int, size: int, generators: Sequence[torch.Generator]) -> Tensor:
-    """The examples of a batch of each seed, long (seed, size)."""
-    return torch.stack([torch.randint(examples, (size,), generator=g, device=g.device) for g in generators])
-
-
-def snapshot_at(steps: Sequence[int]) -> Watch:
-    """Keeps all parameters after each of these numbers of steps."""
-    return Watch(lambda params, step: params, at=AtSteps(frozenset(steps)))
 
 
 def _stacked(name: str, fitted: Fitted, conditions: int) -> Arrays:
