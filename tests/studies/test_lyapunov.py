@@ -97,12 +97,6 @@ def test_configurations_fill_their_ranges_and_belong_to_their_seed():
         train.draw_configurations(JOB, 3, {"gain": (0.1, 1.0)})
 
 
-def test_a_rate_falls_at_its_steps():
-    schedule, budget = train.StepDecay(start=4, every=3, factor=0.5), torch.ones(2)
-    found = [schedule(step, budget).tolist() for step in (0, 3, 4, 6, 7, 10)]
-    assert found == [[1, 1], [1, 1], [0.5, 0.5], [0.5, 0.5], [0.25, 0.25], [0.125, 0.125]]
-
-
 @pytest.mark.parametrize("cell", CELLS)
 def test_losses_are_those_of_torchs_own_modules(cell):
     net = network(cell, units=7, symbols=4)
@@ -126,17 +120,6 @@ def test_validation_in_parts_is_the_whole(monkeypatch):
     whole = train.prediction_loss(net, params, held_out)
     monkeypatch.setattr(train, "CHUNK", 4)
     torch.testing.assert_close(train.validation_loss(net, params, held_out), whole)
-
-
-def test_dropout_hides_its_share_and_keeps_the_mean():
-    shown = Text(**LAG).read(JOB).draw(30, steps=20, generators=JOB.generators("batches"))
-    dropout = torch.tensor([[0.0, 0.25], [0.5, 0.0]])
-    masks = train.keep_masks(dropout, shown, 10, JOB.generators("dropout"))
-    assert masks.shape == (4, 20, 30, 10)
-    for member, rate in enumerate(dropout.flatten().tolist()):
-        np.testing.assert_allclose(masks[member].unique(), [0, 1 / (1 - rate)] if rate else [1], rtol=1e-6)
-        assert float((masks[member] == 0).double().mean()) == pytest.approx(rate, abs=0.03)
-    assert train.keep_masks(torch.zeros(2, 2), shown, 10, JOB.generators("dropout")) is None
 
 
 @pytest.mark.parametrize("cell", CELLS)

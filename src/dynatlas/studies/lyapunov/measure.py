@@ -15,7 +15,7 @@ from torch import Tensor
 from dynatlas.instruments.heldout import heldout_readout
 from dynatlas.instruments.lyapunov import lyapunov_spectrum
 from dynatlas.jobs import Job, Run
-from dynatlas.studies.lyapunov.world import Text, network
+from dynatlas.studies.lyapunov.world import HYPERPARAMETERS, LOGARITHMS, Text, network
 from dynatlas.tables import gathered, tidy
 
 Summaries = dict[str, np.ndarray]
@@ -26,13 +26,10 @@ FEATURES = {
     "spectrum at the start": ("start_lambda_1", "start_mean"),
     "spectrum at the end": ("end_lambda_1", "end_mean"),
     "early loss": ("early_loss",),
-    "hyperparameters": ("gain", "learning_rate", "dropout"),
+    "hyperparameters": HYPERPARAMETERS,
 }
 """What a readout of the final loss sees, by the readout's name."""
-LOGARITHMS = ("gain", "learning_rate")
-"""Features of which a readout sees the logarithm, in which they were drawn uniformly."""
 FORESEEN = {"foreseen_by_spectrum": "early spectrum", "foreseen_by_loss": "early loss"}
-HYPERPARAMETERS = ("gain", "learning_rate", "dropout")
 BAND = (-0.5, 0.0)
 """Where good networks are expected to have lambda_1 (claim C7)."""
 

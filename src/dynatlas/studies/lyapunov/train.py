@@ -4,42 +4,30 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from dynatlas.devices import moved
+from dynatlas.ensemble.classification import cross_entropy
 from dynatlas.ensemble.fit import fit
 from dynatlas.ensemble.optimisers import Adam
 from dynatlas.ensemble.parameters import Params
-from dynatlas.ensemble.schedules import AtSteps
-from dynatlas.ensemble.watch import Watch
+from dynatlas.ensemble.random_search import Range, random_search
+from dynatlas.ensemble.schedules import AtSteps, StepDecay
+from dynatlas.ensemble.watch import Watch, snapshot_at
 from dynatlas.jobs import Job
 from dynatlas.members import Group, Members
+from dynatlas.models.dropout import Dropout
 from dynatlas.models.gated import Stacked
 from dynatlas.models.rnn import readout
-from dynatlas.studies.lyapunov.world import Text, network, with_gain
+from dynatlas.studies.lyapunov.world import HYPERPARAMETERS, LOGARITHMS, Text, network, with_gain
 from dynatlas.tasks.symbols import SymbolBatch
 
 CHUNK = 64
 """Validation windows that go through all networks at once."""
 Ranges = Mapping[str, tuple[float, float]]
-
-
-@dataclass(frozen=True)
-class StepDecay:
-    """A learning rate that is multiplied by `factor` every `every` updates, for the first time at update `start`."""
-
-    start: int
-    every: int
-    factor: float
-
-    def __call__(self, step: int, budget: Tensor) -> Tensor:
-        """As `ensemble.schedules.Schedule`."""
-        times = max(0, (step - self.start) // self.every + 1)
-        return torch.full_like(budget, math.pow(self.factor, times), dtype=torch.float64)
 
 
 def train_networks(
@@ -69,15 +57,15 @@ def train_networks(
         net.initialise(job.generators("initialisation"), configurations), drawn["gain"].flatten(), inputs=inputs
     )
     batches, masks = job.generators("batches"), job.generators("dropout", device=job.device)
-    dropout = drawn["dropout"].to(job.device).float()
+    dropout = Dropout(masks, drawn["dropout"].flatten().to(job.device).float(), copies=configurations)
     held_out = corpus.evenly(validation, steps=window)
 
     def draw(step: int) -> tuple[SymbolBatch, Tensor | None]:
         shown = corpus.draw(batch, steps=window, generators=batches)
-        return shown, keep_masks(dropout, shown, net.units, masks)
+        return shown, dropout.draw(window, batch, net.units)
 
-    def snapshot(params: Params, step: int) -> dict[str, Tensor]:
-        return dict(params) | {"loss": validation_loss(net, params, held_out)}
+    def validate(params: Params, step: int) -> dict[str, Tensor]:
+        return {"loss": validation_loss(net, params, held_out)}
 
     fitted = fit(
         draw,
@@ -87,13 +75,14 @@ def train_networks(
         optimiser=Adam(lr=drawn["learning_rate"].flatten().to(job.device)),
         schedule=StepDecay(**decay) if decay else None,  # type: ignore[arg-type]
         clip_norm=1.0,
-        watches={"snapshot": Watch(snapshot, at=AtSteps(frozenset(snapshots)))},
+        watches={"networks": snapshot_at(snapshots), "course": Watch(validate, at=AtSteps(frozenset(snapshots)))},
         job=job,
         name=f"{cell} on {text}",
     )
-    noted, diverged = fitted.logs["snapshot"].at(snapshots), fitted.diverged_at >= 0
+    noted, course = (fitted.logs[name].at(snapshots) for name in ("networks", "course"))
+    diverged = fitted.diverged_at >= 0
     wild = diverged & (fitted.diverged_at < torch.tensor(snapshots, device=job.device)[:, None])
-    losses = torch.where(wild | ~noted["loss"].isfinite(), math.log(corpus.symbols), noted["loss"])
+    losses = torch.where(wild | ~course["loss"].isfinite(), math.log(corpus.symbols), course["loss"])
     along = Members(step=snapshots, **members.axes)
     return {
         "networks": Group(along, {name: members.split(noted[name], dim=1) for name in start}),
@@ -108,18 +97,10 @@ def draw_configurations(job: Job, count: int, ranges: Ranges) -> dict[str, Tenso
     `gain` (standard deviation of the recurrent weights times sqrt(units)) and `learning_rate` are log-uniform in their
     range, `dropout` (of the units that the readout sees) is uniform. Raises ValueError for other names.
     """
-    names = ("gain", "learning_rate", "dropout")
-    if sorted(ranges) != sorted(names):
-        raise ValueError(f"ranges: {', '.join(ranges)}: wanted are {', '.join(names)}")
-    u = torch.stack([torch.from_numpy(job.rng("configurations", seed).random((3, count))) for seed in job.seeds])
-    drawn = {}
-    for place, name in enumerate(names):
-        low, high = ranges[name]
-        if name == "dropout":
-            drawn[name] = low + (high - low) * u[:, place]
-        else:
-            drawn[name] = torch.exp(math.log(low) + (math.log(high) - math.log(low)) * u[:, place])
-    return drawn
+    if sorted(ranges) != sorted(HYPERPARAMETERS):
+        raise ValueError(f"ranges: {', '.join(ranges)}: wanted are {', '.join(HYPERPARAMETERS)}")
+    wanted = {name: Range(*ranges[name], logarithmic=name in LOGARITHMS) for name in HYPERPARAMETERS}
+    return random_search(wanted, count, generators=[job.rng("configurations", seed) for seed in job.seeds])
 
 
 def prediction_loss(net: Stacked, params: Params, shown: SymbolBatch, masks: Tensor | None = None) -> Tensor:
@@ -133,21 +114,7 @@ def prediction_loss(net: Stacked, params: Params, shown: SymbolBatch, masks: Ten
     x, target = (part.repeat_interleave(copies, dim=0) for part in (shown.x, shown.target))
     states = net.top(net.rollout(params, x))[:, shown.counted]
     states = states if masks is None else states * masks[:, shown.counted]
-    outputs = readout(params, states).movedim(-1, 1)
-    return torch.nn.functional.cross_entropy(outputs, target[:, shown.counted], reduction="none").mean(dim=(1, 2))
-
-
-def keep_masks(dropout: Tensor, shown: SymbolBatch, units: int, generators: list[torch.Generator]) -> Tensor | None:
-    """Which units the readout sees, over the share that it does: (member, time, trial, unit); None if all.
-
-    dropout (seed, configuration): the share that is hidden.
-    """
-    if not bool((dropout > 0).any()):
-        return None
-    shape = (dropout.shape[1], *shown.target.shape[1:], units)
-    u = torch.stack([torch.rand(shape, generator=own, device=own.device) for own in generators])
-    rate = dropout[..., None, None, None]
-    return ((u >= rate) / (1 - rate)).flatten(0, 1)
+    return cross_entropy(readout(params, states), target[:, shown.counted])
 
 
 def validation_loss(net: Stacked, params: Params, held_out: SymbolBatch) -> Tensor:

@@ -19,6 +19,10 @@ from dynatlas.tasks.lag_text import draw_windows, lag_text, windows
 from dynatlas.tasks.symbols import SymbolBatch
 
 CELLS: dict[str, type[Stacked]] = {"rnn": Elman, "gru": GRU, "lstm": LSTM}
+HYPERPARAMETERS = ("gain", "learning_rate", "dropout")
+"""What networks of a population differ in, beside their draw."""
+LOGARITHMS = ("gain", "learning_rate")
+"""Those that are drawn uniformly in their logarithm, which a readout of them sees."""
 SPREAD = 3**0.5
 """U(-p, p) has standard deviation p / sqrt(3): a gain g (std x sqrt(N)) is p = g sqrt(3 / N)."""
 
