@@ -46,3 +46,11 @@ def test_batches_with_replacement_are_uniform_and_each_seeds_own():
     assert torch.equal(draw_batch(7, size=7000, generators=streams(1))[0], drawn[0])
     source = streams(1)
     assert not torch.equal(draw_batch(7, size=9, generators=source), draw_batch(7, size=9, generators=source))
+
+
+def test_epochs_are_as_many_updates_as_fit_into_them():
+    whole = batch_order(23, epochs=2, size=5, generators=streams(2))
+    assert torch.equal(whole, batch_order(23, updates=8, size=5, generators=streams(2)))
+    for given in ({}, {"updates": 3, "epochs": 1}):
+        with pytest.raises(ValueError, match="wanted is one of the two"):
+            batch_order(23, size=5, generators=streams(1), **given)

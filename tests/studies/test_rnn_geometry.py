@@ -13,11 +13,12 @@ import torch
 from dynatlas.claims.checks import parse_claims
 from dynatlas.claims.decide import decide
 from dynatlas.config import read_yaml
+from dynatlas.datasets import images
 from dynatlas.datasets.labelled import Labelled
 from dynatlas.jobs import Job, Run
 from dynatlas.members import Members
 from dynatlas.models.rnn import readout
-from dynatlas.studies.rnn_geometry import measure, train, world
+from dynatlas.studies.rnn_geometry import measure, train
 from dynatlas.studies.rnn_geometry.world import ROWS, Images, followed_by_blanks, labels_for, network, networks_of
 
 JOB = Job(study="rnn-geometry", seeds=[0, 1])
@@ -109,15 +110,6 @@ def test_longer_sequences_are_the_same_images_with_blank_rows():
     assert not torch.equal(longer, same)
 
 
-def test_batches_see_each_image_at_most_once_an_epoch_and_differ_between_seeds():
-    found = train.batches(JOB, 23, epochs=2, size=5)
-    assert found.shape == (8, 2, 5)
-    assert all(len(set(found[:4, seed].flatten().tolist())) == 20 for seed in range(2))
-    assert not torch.equal(found[:, 0], found[:, 1])
-    with pytest.raises(ValueError, match="wanted is 1 to 23"):
-        train.batches(JOB, 23, epochs=1, size=24)
-
-
 def test_shuffled_labels_keep_each_class_and_are_the_same_wherever_they_are_asked_for():
     y = torch.arange(50) % 10
     first, again = (labels_for(JOB, "shuffled", y, part="train") for _ in range(2))
@@ -129,7 +121,7 @@ def test_shuffled_labels_keep_each_class_and_are_the_same_wherever_they_are_aske
 
 
 def test_unknown_images_are_refused():
-    with pytest.raises(ValueError, match="'digits' or 'mnist'"):
+    with pytest.raises(ValueError, match="known: digits, mnist"):
         Images(source="faces", train=3).read()
 
 
@@ -137,7 +129,7 @@ def test_the_papers_images_come_from_their_own_files(tmp_path, monkeypatch):
     with pytest.raises(FileNotFoundError, match=r"MNIST.*train-images"):
         Images(source="mnist", train=5, folder=str(tmp_path)).read()
     part = {"train": 9, "test": 4}
-    monkeypatch.setattr(world, "read_images", lambda name, which, folder: Labelled(
+    monkeypatch.setattr(images, "published_images", lambda name, which, folder: Labelled(
         torch.rand(part[which], 28, 28), torch.arange(part[which])))  # fmt: skip
     read = Images(source="mnist", train=5, folder=str(tmp_path)).read()
     assert (len(read.train), len(read.test)) == (5, 4)

@@ -9,19 +9,24 @@ import torch
 from torch import Generator, Tensor
 
 
-def batch_order(count: int, *, updates: int, size: int, generators: Sequence[Generator]) -> Tensor:
-    """The examples of every batch, long (update, seed, size), for `updates` batches of `size` out of `count` examples.
+def batch_order(
+    count: int, *, size: int, generators: Sequence[Generator], updates: int | None = None, epochs: int | None = None
+) -> Tensor:
+    """The examples of every batch, long (update, seed, size): batches of `size` out of `count` examples.
 
-    Within an epoch no example comes twice; what does not fill a batch is left out. Raises ValueError unless
-    0 < size <= count.
+    Either so many `updates`, or all batches of so many `epochs`. Within an epoch no example comes twice; what does not
+    fill a batch is left out. Raises ValueError unless 0 < size <= count and one of the two is given.
     """
     if not 0 < size <= count:
         raise ValueError(f"batch = {size}: wanted is 1 to {count}, the number of examples")
+    if (updates is None) == (epochs is None):
+        raise ValueError(f"updates = {updates}, epochs = {epochs}: wanted is one of the two")
     each = count // size
+    updates = each * (epochs or 0) if updates is None else updates
     orders = []
     for generator in generators:
-        epochs = range(math.ceil(updates / each))
-        drawn = [torch.randperm(count, generator=generator, device=generator.device) for _ in epochs]
+        begun = range(math.ceil(updates / each))
+        drawn = [torch.randperm(count, generator=generator, device=generator.device) for _ in begun]
         orders.append(torch.stack(drawn)[:, : each * size].reshape(-1, size)[:updates])
     return torch.stack(orders, dim=1)
 

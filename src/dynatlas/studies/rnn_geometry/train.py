@@ -7,7 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from dynatlas.datasets.batches import batch_order
 from dynatlas.devices import moved
+from dynatlas.ensemble.classification import cross_entropy
 from dynatlas.ensemble.fit import fit
 from dynatlas.ensemble.optimisers import Adam
 from dynatlas.ensemble.parameters import Params
@@ -34,7 +36,7 @@ def train_networks(
     rnn = network(units)
     start = rnn.initialise(job.generators("initialisation"), kinds, shared=True)
     targets = torch.stack([labels_for(job, kind, data.y, part="train") for kind in labels.values()], dim=1)
-    order = batches(job, len(data), epochs=epochs, size=batch).to(job.device)
+    order = batch_order(len(data), epochs=epochs, size=batch, generators=job.generators("batches")).to(job.device)
 
     def draw(step: int) -> tuple[Tensor, Tensor]:
         chosen = order[step]
@@ -43,8 +45,7 @@ def train_networks(
 
     def loss(params: Params, batch: tuple[Tensor, Tensor]) -> Tensor:
         x, wanted = batch
-        outputs = readout(params, rnn.rollout(params, x)[:, -1])
-        return torch.nn.functional.cross_entropy(outputs.mT, wanted, reduction="none").mean(dim=1)
+        return cross_entropy(readout(params, rnn.rollout(params, x)[:, -1]), wanted)
 
     fitted = fit(
         draw,
@@ -62,17 +63,6 @@ def train_networks(
         "course": Group(Members(update=fitted.losses.steps, **members.axes), course),
         "outcome": members.group({"diverged": fitted.diverged_at >= 0}),
     }
-
-
-def batches(job: Job, count: int, *, epochs: int, size: int) -> Tensor:
-    """Which images each seed sees at each update (update, seed, size): a new order each epoch, its remainder unused."""
-    if not 0 < size <= count:
-        raise ValueError(f"batch = {size}: wanted is 1 to {count}, the number of images")
-    orders = []
-    for generator in job.generators("batches"):
-        drawn = [torch.randperm(count, generator=generator, device=generator.device) for _ in range(epochs)]
-        orders.append(torch.stack(drawn)[:, : count - count % size].reshape(-1, size))
-    return torch.stack(orders, dim=1)
 
 
 def draw_untrained(job: Job, *, draws: dict[str, str], units: int) -> Groups:

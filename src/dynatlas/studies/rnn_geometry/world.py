@@ -3,32 +3,32 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 import torch
 from torch import Tensor
 
-from dynatlas.datasets.digits import digit_rows
-from dynatlas.datasets.labelled import Split, split
+from dynatlas.datasets.images import image_split
+from dynatlas.datasets.labelled import Split
 from dynatlas.datasets.labels import shuffle_labels
-from dynatlas.datasets.mnist import read_images
 from dynatlas.devices import moved
 from dynatlas.jobs import Job, Run
 from dynatlas.members import Group, concatenate
 from dynatlas.models.rnn import ElmanRNN
+from dynatlas.names import named
 
 ROWS = 28
 """T: rows of an image, and pixels of a row."""
 CLASSES = 10
+SETS = {"digits": "digits28", "mnist": "mnist"}
+"""What is read where a scale names a source: images of 28 rows, top first."""
 
 
 @dataclass(frozen=True)
 class Images:
     """Which images are read, and how many of them.
 
-    `digits`: those that ship with the project; `train` of a fixed permutation are learned from, the others held out.
-    `mnist`: its own training and test part, from its files in `folder`, the first `train` and `test` of them.
+    `digits`: those that ship with the project, laid out as MNIST's; `mnist`: those in `folder`. See `image_split`.
     """
 
     source: Literal["digits", "mnist"]
@@ -38,15 +38,8 @@ class Images:
 
     def read(self, *, device: str = "cpu") -> Split:
         """Images x (image, row, pixel) and labels. Raises ValueError for another source, else as the readers do."""
-        if self.source == "digits":
-            parts = split(digit_rows(), self.train)
-            held_out = parts.test[: self.test]
-        elif self.source == "mnist":
-            train, held_out = (read_images("mnist", part, folder=Path(self.folder)) for part in ("train", "test"))
-            parts, held_out = Split(train[: self.train], held_out), held_out[: self.test]
-        else:
-            raise ValueError(f"images: source: {self.source!r}: allowed is 'digits' or 'mnist'")
-        return moved(Split(parts.train, held_out), device)
+        name = named(SETS, self.source, "source of images")
+        return moved(image_split(name, train=self.train, test=self.test, folder=self.folder), device)
 
 
 def network(units: int) -> ElmanRNN:
