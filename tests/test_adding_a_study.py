@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from importlib import import_module
 
 import pytest
 from builds import EXAMPLE, example_files
@@ -16,6 +17,15 @@ def test_every_block_of_the_example_has_a_path():
     assert len(example_files()) == len(re.findall(r"^```\w+$", TEXT, re.MULTILINE)) == 9
     table = {line.split("`")[1] for line in TEXT.splitlines() if line.startswith("| `")}
     assert len(table) == 8
+
+
+def test_what_the_wings_are_said_to_have_is_there():
+    section = TEXT.split("## What the wings have")[1].split("\n## ")[0]
+    names = re.findall(r"`([a-z_]+(?:\.\w+)+)`", section)
+    assert len(names) > 25
+    for name in names:
+        module, _, what = name.rpartition(".")
+        assert callable(getattr(import_module(f"dynatlas.{module}"), what, None)), name
 
 
 @pytest.fixture
