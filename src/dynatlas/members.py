@@ -97,8 +97,10 @@ class Members:
 
     def of(self, field: str) -> list[Label]:
         """This field of each member, in their order; UnknownNameError for another."""
-        named(self._axis_of, field, "field of members")
-        return [record[field] for record in self.records]
+        place = list(self._records).index(named(self._axis_of, field, "field of members"))
+        outer, inner = math.prod(self.shape[:place]), math.prod(self.shape[place + 1 :])
+        labels = [record[field] for record in self._records[self._axis_of[field]]]
+        return [label for _ in range(outer) for label in labels for _ in range(inner)]
 
     def times(self, /, **axes: Labels) -> Members:
         """These members with further axes behind their own."""
@@ -258,11 +260,14 @@ def _records(axis: str, labels: Labels) -> tuple[Record, ...]:
     )
     if not records or not all(records):
         raise ValueError(f"members: axis {axis!r} has no labels")
-    for place, record in enumerate(records):
+    seen = set()
+    for record in records:
         if set(record) != set(records[0]):
             raise ValueError(f"members: axis {axis!r}: {record} and {records[0]} have other fields")
-        if record in records[:place]:
-            raise ValueError(f"members: axis {axis!r} has the label {', '.join(map(str, record.values()))} twice")
+        label = tuple(record[field] for field in records[0])
+        if label in seen:
+            raise ValueError(f"members: axis {axis!r} has the label {', '.join(map(str, label))} twice")
+        seen.add(label)
     return records
 
 
