@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pandas as pd
 import pytest
 import torch
@@ -146,16 +148,14 @@ def test_the_ensemble_of_convolutional_networks_learns_as_one_network_does():
     problem = problem_named("digits")
     for place, generator in enumerate(JOB.generators("batches")):
         model = image_network(problem, sizes["residual"])()
-        model.load_state_dict(states(found, "untrained", place))
+        seed = JOB.seeds[place]
+        model.load_state_dict(dict(found["networks"].at(arm="untrained", seed=seed)))
         index = torch.randint(1000, (6,), generator=generator)
         logits = model(as_images(problem, problem.data.train.x[index]))
         torch.nn.functional.cross_entropy(logits, problem.data.train.y[index]).backward()
+        learned = found["networks"].at(arm="trained", seed=seed)
         for name, tensor in model.named_parameters():
-            torch.testing.assert_close(found[f"trained.{name}"][place], (tensor - 0.1 * tensor.grad).detach())
-
-
-def states(found, end, place):
-    return {key.removeprefix(f"{end}."): value[place] for key, value in found.items() if key.startswith(end)}
+            torch.testing.assert_close(learned[name], (tensor - 0.1 * tensor.grad).detach())
 
 
 def test_profiles_of_images_are_those_of_each_network():
@@ -165,7 +165,7 @@ def test_profiles_of_images_are_those_of_each_network():
     table = measure_images(JOB, images=[Run(arrays, seeds=JOB.seeds, settings=settings)])
     problem = problem_named("digits")
     model = image_network(problem, sizes["plain"])()
-    model.load_state_dict(states(arrays, "trained", 1))
+    model.load_state_dict(dict(arrays["networks"].at(arm="trained", seed=1)))
     with torch.no_grad():
         hidden = model.layers(as_images(problem, problem.data.test.x))[1].flatten(1)
     own = table[(table.seed == 1) & (table.arm == "trained")].set_index(["layer", "metric"])["value"]
@@ -225,11 +225,13 @@ def test_one_more_seed_leaves_the_others():
 def test_weight_noise_goes_with_the_largest_batch_and_the_first_rate():
     settings = {"width": 4, "depth": 1, "batches": [2, 6], "steps": 1, "rates": [0.1, 0.01], "weight_noise": [0.2]}
     found = train_noise(JOB, data="digits", **settings)
-    assert found["batch 6.rate"].tolist() == pytest.approx([0.1, 0.01, 0.1])
-    assert found["batch 6.noise"].tolist() == pytest.approx([0, 0, 0.2])
-    assert found["batch 2.noise"].tolist() == [0, 0]
-    assert found["batch 6.w1"].shape == (2, 3, 64, 4)
-    assert found["again 6.w1"].shape == (2, 1, 64, 4)
+    conditions = [tuple(condition.values()) for condition in found["networks"].members.axes["condition"]]
+    assert conditions == [
+        *(("first", 2, 0.1, 0.0), ("first", 2, 0.01, 0.0)),
+        *(("first", 6, 0.1, 0.0), ("first", 6, 0.01, 0.0), ("first", 6, 0.1, 0.2)),
+        ("second", 6, 0.1, 0.0),
+    ]
+    assert found["networks"]["w1"].shape == (2, 6, 64, 4)
 
 
 DIVERGING = {"width": 5, "depth": 2, "batches": [8], "steps": 30, "rates": [0.05, 1e9], "weight_noise": []}
@@ -239,27 +241,29 @@ DIVERGING = {"width": 5, "depth": 2, "batches": [8], "steps": 30, "rates": [0.05
 def test_networks_that_diverge_are_counted_at_chance_and_have_no_dimension(data):
     settings = DIVERGING | {"data": data}
     run = Run(train_noise(JOB, **settings), seeds=JOB.seeds, settings=settings)
-    assert run["batch 8.diverged"][0].tolist() == [False, True]  # of the other seed, units may have died instead
+    first = run["networks"].at(stream="first", seed=0)  # of the other seed, units may have died instead
+    assert first["diverged"].tolist() == [False, True]
     table = measure_noise(JOB, noise=[run])
     lost = table[table.metric == "lost"].groupby("rate")["value"].agg(list).to_dict()
     assert lost == {0.05: [0, 0, 0, 0], 1e9: [1, 1]}
     wild = table[table.rate == 1e9]
-    assert set(wild.metric) == {"lost", "train_accuracy", "test_accuracy"}
     assert set(wild[wild.metric == "test_accuracy"].value) == {1 / problem_named(data).classes}
+    assert set(wild[~wild.metric.isin(["lost", "train_accuracy", "test_accuracy"])].value) == {math.inf}
+    assert len(wild) == len(table[(table.rate == 0.05) & (table.stream == "first")]), "a lost network keeps its rows"
 
 
-def test_one_lost_network_leaves_the_rows_of_the_others():
+def test_one_lost_network_leaves_the_numbers_of_the_others():
     settings = DIVERGING | {"data": "manifold", "rates": [0.05]}
     arrays = train_noise(JOB, **settings)
     whole = measure_noise(JOB, noise=[Run(arrays, seeds=JOB.seeds, settings=settings)])
-    arrays["batch 8.w2"][0] = 0  # a hidden layer that answers every input alike
-    arrays["batch 8.b2"][0] = 1
+    arrays["networks"]["w2"][0] = 0  # a hidden layer that answers every input alike
+    arrays["networks"]["b2"][0] = 1
     dead = measure_noise(JOB, noise=[Run(arrays, seeds=JOB.seeds, settings=settings)])
-    first = dead[(dead.stream == "first") & (dead.seed == 0)].set_index("metric")["value"]
-    assert first.to_dict() == {"lost": 1, "train_accuracy": 0.25, "test_accuracy": 0.25}
-    keys = ["seed", "stream", "layer", "metric"]
-    left = dead.merge(whole, on=keys)
-    assert len(left[left.seed == 1]) == len(whole[whole.seed == 1])
+    first = dead[(dead.stream == "first") & (dead.seed == 0)].groupby("metric")["value"].agg(set).to_dict()
+    assert [first.pop(name) for name in ("lost", "train_accuracy", "test_accuracy")] == [{1.0}, {0.25}, {0.25}]
+    assert set.union(*first.values()) == {math.inf}
+    left = dead.merge(whole, on=["seed", "stream", "layer", "metric"])
+    assert len(left) == len(whole) == len(dead)
     assert left[left.seed == 1].value_x.tolist() == pytest.approx(left[left.seed == 1].value_y.tolist())
 
 
@@ -267,12 +271,13 @@ def test_images_of_a_network_that_diverged_are_lost():
     sizes = {"plain": {"channels": [3, 4]}}
     settings = {"data": "digits", "network": "plain", "sizes": sizes, "batch": 6}
     arrays = train_images(JOB, **settings, steps=1, learning_rate=0.1)
-    arrays["diverged.trained"][0] = True
+    arrays["outcome"]["diverged"][0, 1] = True
     table = measure_images(JOB, images=[Run(arrays, seeds=JOB.seeds, settings=settings)])
     trained = table[table.arm == "trained"]
     assert trained[trained.metric == "lost"].value.tolist() == [1, 0]
-    assert set(trained[trained.metric == "last_mle"].seed) == {1}
-    assert set(table[(table.arm == "untrained") & (table.metric == "last_mle")].seed) == {0, 1}
+    last = table[table.metric == "last_mle"].set_index(["arm", "seed"])["value"]
+    assert last["trained", 0] == math.inf
+    assert all(math.isfinite(last[one]) for one in (("trained", 1), ("untrained", 0), ("untrained", 1)))
 
 
 def test_figures_leave_out_conditions_with_a_lost_network():
@@ -291,5 +296,6 @@ def test_figures_leave_out_conditions_with_a_lost_network():
     table = pd.DataFrame(rows)
     assert _whole(table)["batch"].tolist() == [10] * 4
     assert len(_whole(table[table.metric != "lost"])) == 4
+    assert _whole(table.assign(value=table["value"].replace(1.0, math.inf)))["batch"].tolist() == [10] * 4
     with pytest.raises(ValueError, match="lower the learning rate"):
         _whole(table[table.batch == 5])

@@ -51,7 +51,7 @@ def _whole(table: DataFrame) -> DataFrame:
 
     Raises ValueError where none is left.
     """
-    lost = (table["metric"] == "lost") & (table["value"] > 0.5)  # 0 or 1
+    lost = ((table["metric"] == "lost") & (table["value"] > 0.5)) | np.isinf(table["value"])
     within = [table[name] for name in CONDITIONS if name in table]
     left = table[~lost.groupby(within, dropna=False).transform("any")]
     if left.empty:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from types import EllipsisType
+from math import nan
 from typing import Any
 
 import pandas as pd
@@ -14,25 +14,20 @@ from torch import Tensor
 from dynatlas.ensemble.classification import accuracy
 from dynatlas.ensemble.parameters import Params
 from dynatlas.instruments.dimension_profile import measure_dimension
-from dynatlas.jobs import Job, Run
+from dynatlas.jobs import Job
+from dynatlas.members import Group
 from dynatlas.models.mlp import PopulationMLP
 from dynatlas.studies.dimensionality.problems import Problem
+from dynatlas.tables import tidy
 
 ESTIMATORS = ("mle", "twonn", "participation_ratio")
+MEASURED = (*ESTIMATORS, "dropped")
+"""Of every layer; `dropped` are points that were copies of another."""
 CHECKED = 5000
 """Of a large set so many training examples are enough to tell how well it was fitted."""
 WHOLE = -1
 """In the column `layer`: of the whole network."""
 Values = Mapping[str, Tensor]
-
-
-def rows(values: Values, seeds: Sequence[int], **where: Any) -> pd.DataFrame:
-    """One row a seed and metric, of metric -> (seed,)."""
-    frames = [
-        pd.DataFrame({"seed": list(seeds), **where, "metric": name, "value": value.double().tolist()})
-        for name, value in values.items()
-    ]
-    return pd.concat(frames, ignore_index=True)
 
 
 @dataclass(frozen=True)
@@ -45,20 +40,17 @@ class Networks:
     diverged: Tensor
     """(seed,): training had not stayed finite when these parameters were taken."""
 
+    @classmethod
+    def of(cls, group: Group, *, activation: str = "relu") -> Networks:
+        """Those of a group with members (seed,): `w1`, `b1`, ... and which `diverged`."""
+        params = {name: tensor for name, tensor in group.items() if name != "diverged"}
+        weights = [w for name, w in params.items() if name[0] == "w"]
+        model = PopulationMLP((weights[0].shape[-2], *(w.shape[-1] for w in weights)), activation)
+        return cls(model, params, group["diverged"])
+
     def layers(self, x: Tensor) -> list[Tensor]:
         """Inputs, hidden layers and logits, (seed, example, unit) each."""
         return [x.expand(len(self.diverged), *x.shape), *self.model.activations(self.params, x)]
-
-
-def networks_of(
-    run: Run, name: str, place: int | tuple[slice, int] | EllipsisType = ..., *, activation: str = "relu"
-) -> Networks:
-    """The networks that a run holds under `name`, at one place of their leading axes."""
-    names = [f"{kind}{layer}" for layer in range(1, run.settings["depth"] + 2) for kind in "wb"]
-    params = {key: run[f"{name}.{key}"][place] for key in names}
-    weights = [w for key, w in params.items() if key[0] == "w"]
-    model = PopulationMLP((weights[0].shape[-2], *(w.shape[-1] for w in weights)), activation)
-    return Networks(model, params, run[f"{name}.diverged"][place])
 
 
 def has_dimension(diverged: Tensor, clouds: Sequence[Tensor]) -> Tensor:
@@ -68,14 +60,29 @@ def has_dimension(diverged: Tensor, clouds: Sequence[Tensor]) -> Tensor:
     return torch.stack([~diverged, *finite, *spread]).all(dim=0)
 
 
+def dimensions(cloud: Tensor, kept: Tensor, estimators: Sequence[str] = ESTIMATORS) -> Values:
+    """`estimators` and `dropped` of a layer (seed, example, unit), (seed,) each; NaN for seeds that are not `kept`."""
+    found = measure_dimension(cloud[kept], estimators, dropped=True) if kept.any() else {}
+    return {name: over_seeds(found.get(name), kept) for name in (*estimators, "dropped")}
+
+
+def over_seeds(values: Tensor | None, kept: Tensor) -> Tensor:
+    """Values (seed, ...) of all seeds from those of the seeds that were `kept`; NaN for the others."""
+    if values is None:
+        return torch.full(kept.shape, nan)
+    whole = torch.full((len(kept), *values.shape[1:]), nan, dtype=torch.promote_types(values.dtype, torch.float32))
+    whole[kept] = values.to(whole)
+    return whole
+
+
 def layer_rows(
     job: Job, problem: Problem, networks: Networks, *, learned: Tensor | None = None, **where: Any
-) -> list[pd.DataFrame]:
+) -> Iterator[pd.DataFrame]:
     """Dimension of every layer on held-out inputs, the summaries of this profile, accuracies, and which were `lost`.
 
     `train_accuracy` is that on the labels that were learned, (seed, example) of the first examples where not the true.
     A network that diverged, or has a layer that is the same for all inputs, has no dimension: it is `lost` (1), its
-    accuracies are those of a guess.
+    accuracies are those of a guess, and its dimensions are infinite.
     """
     clouds = networks.layers(problem.data.test.x)
     learned = problem.data.train.y[:CHECKED] if learned is None else learned
@@ -85,34 +92,27 @@ def layer_rows(
         "test_accuracy": accuracy(clouds[-1], problem.data.test.y),
         "train_accuracy": accuracy(answers, learned),
     }
-    profile = [measure_dimension(cloud[kept], ESTIMATORS, dropped=True) for cloud in clouds[1:]] if kept.any() else []
-    return profile_rows(job, problem, profile, fitted, kept, **where)
+    yield from profile_rows(job, problem, [dimensions(cloud, kept) for cloud in clouds[1:]], fitted, kept, **where)
 
 
 def profile_rows(
     job: Job, problem: Problem, found: Sequence[Values], fitted: Values, kept: Tensor, **where: Any
-) -> list[pd.DataFrame]:
+) -> Iterator[pd.DataFrame]:
     """Rows of the inputs' dimensions, of those `found` in the layers, of their summaries, and of what was `fitted`.
 
-    `found` are those of the seeds that were `kept` (seed,), and empty where none was; `fitted` of all.
+    All are (seed,); what is found of seeds that were not `kept` does not count.
     """
+    seeds, lost = {"seed": job.seeds}, ~kept
     guess = torch.tensor(1 / problem.classes, dtype=torch.float64)
-    whole = {name: torch.where(kept, value, guess) for name, value in fitted.items()} | {"lost": (~kept).double()}
-    frames = [rows(whole, job.seeds, layer=WHOLE, **where)]
-    if not found:
-        return frames
-    seeds = chosen(job.seeds, kept)
+    whole = {name: torch.where(kept, value, guess) for name, value in fitted.items()} | {"lost": lost}
+    yield tidy(whole, seeds, layer=WHOLE, **where)
     # all seeds see the same inputs
     inputs = measure_dimension(problem.data.test.x, ESTIMATORS, dropped=True)
-    profile = [{name: value.expand(len(seeds)) for name, value in inputs.items()}, *found]
-    frames += [rows(values, seeds, layer=layer, **where) for layer, values in enumerate(profile)]
-    parts = [summary(name, [one[name] for one in profile]) for name in ESTIMATORS]
-    return [*frames, rows({key: value for part in parts for key, value in part.items()}, seeds, layer=WHOLE, **where)]
-
-
-def chosen(seeds: Sequence[int], kept: Tensor) -> list[int]:
-    """The seeds that were `kept` (seed,)."""
-    return [seed for seed, here in zip(seeds, kept.tolist(), strict=True) if here]
+    profile = [{name: value.expand(len(kept)) for name, value in inputs.items()}, *found]
+    layers = {name: torch.stack([one[name].double() for one in profile], dim=1) for name in MEASURED}
+    yield tidy(layers, {**seeds, "layer": range(len(profile))}, lost=lost, **where)
+    for name in ESTIMATORS:
+        yield tidy(summary(name, [one[name] for one in profile]), seeds, lost=lost, layer=WHOLE, **where)
 
 
 def summary(name: str, profile: Sequence[Tensor]) -> dict[str, Tensor]:

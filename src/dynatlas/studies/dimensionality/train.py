@@ -1,8 +1,7 @@
 """What is trained: ReLU networks by plain SGD, with noise in batches, weights or labels; and a linear network.
 
-Networks (`w1`, `b1`, ...) come as arrays `<condition>.<tensor>` with leading axis seed, where several conditions were
-stacked (seed, condition, ...). `<condition>.diverged` tells of which training had not stayed finite by then: from there
-a network stands still.
+Networks (`w1`, `b1`, ...) come as a group `networks`, whose axes say of which condition they are. In it, `diverged`
+tells of which training had not stayed finite by then: from there a network stands still.
 """
 
 from __future__ import annotations
@@ -27,6 +26,7 @@ from dynatlas.ensemble.parameters import Params
 from dynatlas.ensemble.schedules import Every
 from dynatlas.ensemble.watch import snapshot_at
 from dynatlas.jobs import Job
+from dynatlas.members import Group, Members, concatenate, stack
 from dynatlas.models.convnet import initialised
 from dynatlas.models.mlp import PopulationMLP
 from dynatlas.models.weight_noise import WeightNoise
@@ -39,7 +39,7 @@ from dynatlas.studies.dimensionality.losses import (
 )
 from dynatlas.studies.dimensionality.problems import Problem, problem_named
 
-Arrays = dict[str, Tensor]
+Groups = dict[str, Group]
 GAINS = {"relu": math.sqrt(2), "identity": 1.0, "tanh": 5 / 3}
 """Initial weights are N(0, gain^2 / fan-in), gains as in `torch.nn.init.calculate_gain`: signals keep their size."""
 
@@ -62,58 +62,56 @@ class Recipe:
 def train_profiles(
     job: Job, *, data: str, arms: dict[str, dict[str, str]], width: int, depth: int, batch: int, steps: int,
     learning_rate: float, snapshots: list[int],
-) -> Arrays:  # fmt: skip
-    """Every arm of this data set, which is an activation, with snapshots along training.
-
-    Returns `<arm>.<tensor>` (snapshot, seed, ...), the first snapshot at initialisation, and `snapshots`, their steps.
-    """
+) -> Groups:  # fmt: skip
+    """Every arm of this data set, which is an activation, after each number of steps (the first is 0)."""
     problem = moved(problem_named(data), job.device)
     recipe = Recipe(batch, steps, [learning_rate], [0.0], snapshots=snapshots)
-    found: Arrays = {}
+    found: dict[str, Group] = {}
+    along = Members(step=snapshots, seed=job.seeds)
     after = torch.tensor(snapshots, device=job.device)
     labels = problem.data.train.y.expand(len(job.seeds), 1, -1)
     for name, activation in arms[data].items():
         model = network(problem, width, depth, activation)
         fitted = learn(job, problem, model, recipe, labels, name=name)
-        found |= {f"{name}.{key}": value for key, value in fitted.logs["snapshots"].at(snapshots).items()}
-        found[f"{name}.diverged"] = (fitted.diverged_at >= 0) & (fitted.diverged_at < after[:, None])
-    return found | {"snapshots": after}
+        diverged = {"diverged": (fitted.diverged_at >= 0) & (fitted.diverged_at < after[:, None])}
+        found[name] = Group(along, fitted.logs["snapshots"].at(snapshots) | diverged)
+    return {"networks": stack(found, "arm")}
 
 
 def train_noise(
     job: Job, *, data: str, width: int, depth: int, batches: list[int], steps: int, rates: list[float],
     weight_noise: list[float],
-) -> Arrays:  # fmt: skip
+) -> Groups:  # fmt: skip
     """SGD noise in two ways: by batch size (at every rate), and on the weights at the largest batch and first rate.
 
-    Returns `batch <size>.<tensor>` (seed, condition, ...) with `batch <size>.rate` and `batch <size>.noise`
-    (condition,); `again <largest>.<tensor>` is the largest batch once more, with other batches.
+    Conditions are `batch`, `rate`, `sigma` of the noise on the weights, and `stream`: the largest batch is there once
+    more with a second stream of batches.
     """
     problem = moved(problem_named(data), job.device)
     model = network(problem, width, depth)
     largest = max(batches)
     plain = [0.0] * len(rates)
-    recipes = {f"batch {size}": Recipe(size, steps, rates, plain) for size in batches}
+    recipes = {("first", size): Recipe(size, steps, rates, plain) for size in batches}
     noisy = Recipe(largest, steps, [*rates, *rates[:1] * len(weight_noise)], [*plain, *weight_noise])
-    recipes[f"batch {largest}"] = noisy
-    recipes[f"again {largest}"] = Recipe(largest, steps, rates[:1], plain[:1], stream="other batches")
-    found: Arrays = {}
-    for name, recipe in recipes.items():
-        conditions = len(recipe.rates)
-        labels = problem.data.train.y.expand(len(job.seeds), conditions, -1)
-        found |= _stacked(name, learn(job, problem, model, recipe, labels, name=name), conditions)
-        found |= {f"{name}.rate": torch.tensor(recipe.rates), f"{name}.noise": torch.tensor(recipe.weight_noise)}
-    return found
+    recipes["first", largest] = noisy
+    recipes["second", largest] = Recipe(largest, steps, rates[:1], plain[:1], stream="other batches")
+    found = []
+    for (stream, size), recipe in recipes.items():
+        pairs = zip(recipe.rates, recipe.weight_noise, strict=True)
+        conditions = [{"stream": stream, "batch": size, "rate": rate, "sigma": sigma} for rate, sigma in pairs]
+        labels = problem.data.train.y.expand(len(job.seeds), len(conditions), -1)
+        fitted = learn(job, problem, model, recipe, labels, name=f"batch {size}, {stream} stream")
+        found.append(_learned(fitted, Members(seed=job.seeds, condition=conditions)))
+    return {"networks": concatenate(found, "condition")}
 
 
 def train_labels(
     job: Job, *, data: str, width: int, depth: int, batch: int, steps: int, learning_rate: float, examples: int,
     fractions: list[float],
-) -> Arrays:  # fmt: skip
+) -> Groups:  # fmt: skip
     """The first `examples` with a share of their labels drawn anew, at each of `fractions`; at 1 they hold nothing.
 
-    Returns the networks `labels.<tensor>` (seed, fraction, ...), and the labels that were learned, (seed, fraction,
-    example).
+    Returns the networks by `fraction`, and the `labels` that they learned, `y` (seed, fraction, example).
     """
     problem = moved(problem_named(data), job.device)
     y = problem.data.train.y[:examples].cpu()
@@ -124,22 +122,23 @@ def train_labels(
     labels = torch.stack(drawn, dim=1).to(job.device)
     recipe = Recipe(batch, steps, [learning_rate] * len(fractions), [0.0] * len(fractions))
     fitted = learn(job, problem, network(problem, width, depth), recipe, labels, name="labels")
-    return _stacked("labels", fitted, len(fractions)) | {"labels": labels}
+    members = Members(seed=job.seeds, fraction=fractions)
+    return {"networks": _learned(fitted, members), "labels": Group(members, {"y": labels})}
 
 
 def train_sizes(
     job: Job, *, data: str, width: int, depth: int, batch: int, steps: int, learning_rate: float, sizes: list[int]
-) -> Arrays:
-    """The first examples alone, so many as `sizes` says; returns `size <n>.<tensor>` (seed, ...)."""
+) -> Groups:
+    """The first examples alone, so many as `sizes` says: `examples` in the networks' axes."""
     problem = moved(problem_named(data), job.device)
     recipe = Recipe(batch, steps, [learning_rate], [0.0])
     model = network(problem, width, depth)
-    found: Arrays = {}
+    found = {}
     for size in sizes:
         labels = problem.data.train.y[:size].expand(len(job.seeds), 1, -1)
         fitted = learn(job, problem, model, recipe, labels, name=f"size {size}")
-        found |= {key: value[:, 0] for key, value in _stacked(f"size {size}", fitted, 1).items()}
-    return found
+        found[size] = _learned(fitted, Members(seed=job.seeds))
+    return {"networks": stack(found, "examples")}
 
 
 def network(problem: Problem, width: int, depth: int, activation: str = "relu") -> PopulationMLP:
@@ -183,11 +182,10 @@ def learn(job: Job, problem: Problem, model: PopulationMLP, recipe: Recipe, labe
 def train_images(
     job: Job, *, data: str, network: str, sizes: dict[str, dict[str, Any]], batch: int, steps: int,
     learning_rate: float,
-) -> Arrays:  # fmt: skip
-    """Convolutional networks, `network` of `sizes`, by plain SGD on images.
+) -> Groups:  # fmt: skip
+    """Convolutional networks, `network` of `sizes`, by plain SGD on images; arms are `untrained` and `trained`.
 
-    Returns `untrained.<tensor>` and `trained.<tensor>` (seed, ...) under the names of the module's own tensors, and
-    `diverged.<end>` (seed,).
+    Returns the `networks` under the names of the module's own tensors, and as `outcome` which `diverged`.
     """
     problem = moved(problem_named(data), job.device)
     build = image_network(problem, sizes[network])
@@ -206,44 +204,45 @@ def train_images(
     start = ensemble.parameters
     optimiser = SGD(lr=learning_rate)
     fitted = fit(draw, loss, start, steps=steps, optimiser=optimiser, log_at=Every(100), job=job, name=network)
-    ends = {"untrained": start, "trained": fitted.parameters}
-    diverged = fitted.diverged_at >= 0
-    found = {f"{end}.{name}": tensor for end, params in ends.items() for name, tensor in params.items()}
-    return found | {"diverged.untrained": torch.zeros_like(diverged), "diverged.trained": diverged}
+    seeds, diverged = Members(seed=job.seeds), fitted.diverged_at >= 0
+    networks = {"untrained": seeds.group(start), "trained": seeds.group(fitted.parameters)}
+    outcome = {"diverged": torch.stack([torch.zeros_like(diverged), diverged], dim=1)}
+    return {"networks": stack(networks, "arm"), "outcome": Group(seeds.times(arm=list(networks)), outcome)}
 
 
 def train_linear(
     job: Job, *, inputs: int, units: int, outputs: int, examples: int, steps: int, learning_rate: float,
     weight_noise: list[float], batches: list[int], snapshots: list[int],
-) -> Arrays:  # fmt: skip
+) -> Groups:  # fmt: skip
     """x W1 W2 on the squared error of a noisy linear teacher: full batch with weight noise, and small batches.
 
-    Returns `noise.<tensor>` (snapshot, seed, noise, ...), `batch <size>.<tensor>` (snapshot, seed, 1, ...), their
-    `snapshots` in steps, and the data x (seed, example, input) and y (seed, example, output).
+    Returns the networks after each number of steps; conditions are `batch` (that of the full batch is the number of
+    `examples`) and `sigma`, the noise on the weights. Also the `data` x (seed, example, input), y (seed, example,
+    output).
     """
     x, y = moved(linear_data(job.generators("data"), inputs=inputs, outputs=outputs, examples=examples), job.device)
     model = PopulationMLP((inputs, units, outputs), "identity", bias=False, gain=1.0)
-    found: Arrays = {"x": x, "y": y}
+    found: list[Group] = []
 
-    def train(name: str, draw: Draw, loss: Loss, conditions: int) -> None:
-        start = model.initialise(job.generators("initialisation"), conditions, shared=True)
+    def train(batch: int, levels: list[float], draw: Draw, loss: Loss) -> None:
+        members = Members(seed=job.seeds, condition=[{"batch": batch, "sigma": sigma} for sigma in levels])
+        start = model.initialise(job.generators("initialisation"), len(levels), shared=True)
         log = fit(
             draw, loss, moved(start, job.device), steps=steps, optimiser=SGD(lr=learning_rate),
-            watches={"snapshots": snapshot_at(snapshots)}, log_at=Every(100), job=job, name=name,
+            watches={"snapshots": snapshot_at(snapshots)}, log_at=Every(100), job=job, name=f"batch {batch}",
         ).logs["snapshots"]  # fmt: skip
-        found.update({f"{name}.{key}": w.unflatten(1, (-1, conditions)) for key, w in log.values.items()})
-        found["snapshots"] = log.steps
+        arrays = {name: members.split(w, dim=1) for name, w in log.values.items()}
+        found.append(Group(Members(step=log.steps, **members.axes), arrays))
 
     levels, draws = len(weight_noise), job.generators("weight noise", device=job.device)
     noise = WeightNoise(draws, torch.tensor(weight_noise, device=job.device).repeat(len(x)), levels, shared=True)
     full = FullBatch.of(x, y, conditions=levels)
-    train("noise", lambda step: full, lambda params, whole: whole(noise.add(params)), levels)
+    train(examples, weight_noise, lambda step: full, lambda params, whole: whole(noise.add(params)))
     for size in batches:
-        train(f"batch {size}", MiniBatches(x, y, size, job.generators("batches")), squared_error, 1)
-    return found
+        train(size, [0.0], MiniBatches(x, y, size, job.generators("batches")), squared_error)
+    return {"networks": concatenate(found, "condition"), "data": Group(Members(seed=job.seeds), {"x": x, "y": y})}
 
 
-def _stacked(name: str, fitted: Fitted, conditions: int) -> Arrays:
-    """Seed-major members as (seed, condition, ...)."""
-    members = fitted.parameters | {"diverged": fitted.diverged_at >= 0}
-    return {f"{name}.{key}": value.unflatten(0, (-1, conditions)) for key, value in members.items()}
+def _learned(fitted: Fitted, members: Members) -> Group:
+    """Networks at the end of training, and which of them diverged."""
+    return members.group(fitted.parameters | {"diverged": fitted.diverged_at >= 0})
