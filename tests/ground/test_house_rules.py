@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "src" / "dynatlas"
 FILES = sorted(PACKAGE.rglob("*.py"))
 STUDIES = PACKAGE / "studies"
-LONGEST_FILE, LONGEST_FUNCTION, LONGEST_REPEAT = 400, 60, 11
+LONGEST_FILE, LONGEST_FUNCTION, SHORTEST_COPY = 400, 60, 6
 NUMPY_RANDOM = {"RandomState", "Generator", "PCG64", "SeedSequence", "default_rng", "BitGenerator"}
 FORBIDDEN_CALLS = {
     *("eval", "exec", "__import__", "manual_seed", "set_default_dtype", "torch.manual_seed", "torch.seed"),
@@ -119,29 +119,52 @@ def test_only_the_top_floor_knows_studies_by_name(trees):
             assert not [name for name in imports(tree) if name.startswith("dynatlas.studies")], shown(path)
 
 
+def lines_that_do(path):
+    """(number, line) of a module, without blank lines, comments, imports and the signatures of functions.
+
+    Two functions that are called alike name the same arguments, and whoever uses the same things imports them.
+    """
+    text = path.read_text()
+    lines = [line.strip() for line in text.splitlines()]
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            lines[node.lineno - 1 : node.end_lineno] = [""] * (node.end_lineno - node.lineno + 1)
+        elif isinstance(node, ast.FunctionDef):
+            first = node.body[0].lineno
+            lines[node.lineno - 1 : first - 1] = [""] * (first - node.lineno)
+    return [(number, line) for number, line in enumerate(lines, start=1) if line and not line.startswith("#")]
+
+
 def repeated_blocks(folder, size):
-    """Blocks of `size` equal lines (blank ones and imports aside) that stand in two places under `folder`."""
+    """Blocks of `size` equal lines that stand in two places under `folder`."""
     seen = defaultdict(set)
     for path in folder.rglob("*.py"):
-        lines = [(number, line.strip()) for number, line in enumerate(path.read_text().splitlines(), start=1)]
-        lines = [(number, line) for number, line in lines if line and not line.startswith(("import ", "from ", "#"))]
+        lines = lines_that_do(path)
         for at in range(len(lines) - size + 1):
             block = tuple(line for _, line in lines[at : at + size])
             seen[block].add((str(path.relative_to(folder)), lines[at][0]))
     return sorted(sorted(places) for places in seen.values() if len(places) > 1)
 
 
-def test_no_block_is_copied_between_studies():
-    assert repeated_blocks(STUDIES, LONGEST_REPEAT + 1) == []
+def test_no_block_is_copied():
+    assert repeated_blocks(PACKAGE, SHORTEST_COPY) == []
 
 
 def test_a_copied_block_would_be_found(tmp_path):
-    block = "\n".join(f"x{number} = {number}" for number in range(12))
+    block = "\n".join(f"x{number} = {number}" for number in range(SHORTEST_COPY))
     (tmp_path / "a.py").write_text(f"import a\n{block}\n")
     (tmp_path / "b.py").write_text(f"y = 1\n\n{block}\n")
-    assert repeated_blocks(tmp_path, 12) == [[("a.py", 2), ("b.py", 3)]]
-    (tmp_path / "b.py").write_text(block.replace("x6", "z6"))
-    assert repeated_blocks(tmp_path, 12) == []
+    assert repeated_blocks(tmp_path, SHORTEST_COPY) == [[("a.py", 2), ("b.py", 3)]]
+    (tmp_path / "b.py").write_text(block.replace("x4", "z4"))
+    assert repeated_blocks(tmp_path, SHORTEST_COPY) == []
+
+
+def test_imports_and_signatures_are_no_copies(tmp_path):
+    names = "\n".join(f"    name{number}," for number in range(SHORTEST_COPY))
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.py").write_text(f"from c import (\n{names}\n)\n\ndef {name}(\n{names}\n):\n    pass\n")
+    assert repeated_blocks(tmp_path, SHORTEST_COPY) == []
+    assert repeated_blocks(tmp_path, 1) == [[("a.py", 18), ("b.py", 18)]]
 
 
 def test_rule_files_hold_functions_in_one_place_only():
