@@ -3,34 +3,36 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
 from dynatlas.names import nearest
 
 
-def explain(error: ValidationError, model: type[BaseModel], where: str) -> str:
-    """Pydantic's errors, one line a key: file, key, value, what is allowed, the nearest name."""
+def explain(error: ValidationError, model: Any, where: str) -> str:
+    """Pydantic's errors, one line a key: file, key, value, what is allowed, the nearest name.
+
+    `model` may be a union of models.
+    """
     lines: dict[str, list[str]] = {}
     for item in error.errors(include_url=False):
         subject, message = _explain_one(dict(item), model)
         lines.setdefault(subject, []).append(message)
     # a key that may be one of several things (a word or a number) has an error for each
-    named = {f"{where}: {key}" if key else where: messages for key, messages in lines.items()}
-    listed = "\n".join(f"{subject}: {', or '.join(messages)}" for subject, messages in named.items())
-    return listed.replace(", or allowed is", ", or")
+    return "\n".join(f"{where}: {key}: {', or '.join(messages)}" for key, messages in lines.items()).replace(
+        ", or allowed is", ", or"
+    )
 
 
-def _explain_one(item: dict[str, Any], model: type[BaseModel]) -> tuple[str, str]:
+def _explain_one(item: dict[str, Any], model: Any) -> tuple[str, str]:
     """Key and value, and what is wrong with them."""
     path = [
         str(part) for part in item["loc"] if not str(part).startswith(("literal", "list", "constrained-", "function-"))
     ]
-    path = [part for part in path if part not in ("[key]", "int", "str")]
+    path, known = _followed(model, [part for part in path if part not in ("[key]", "int", "str")])
     key = ".".join(path)
     if item["type"] == "extra_forbidden":
-        known = _fields_at(model, path[:-1])
         return key, f"unknown key{nearest(path[-1], known)} (allowed: {', '.join(known)})"
     if item["type"] == "missing":
         return key, "this key is missing"
@@ -43,13 +45,29 @@ def _explain_one(item: dict[str, Any], model: type[BaseModel]) -> tuple[str, str
     return f"{key}{shown}", f"{message[0].lower()}{message[1:]}{hint}"
 
 
-def _fields_at(model: type[BaseModel], path: list[str]) -> list[str]:
-    """Names that are allowed under `path`, following models and mappings of models."""
-    here: Any = model
+def _followed(model: Any, path: list[str]) -> tuple[list[str], list[str]]:
+    """The keys of `path`, and the names that are allowed beside the last one.
+
+    It is followed through models, mappings and lists of models, and unions of them, whose tag is the model's name.
+    """
+    keys: list[str] = []
+    here, last = model, model
     for part in path:
-        fields = {(field.alias or name): field for name, field in getattr(here, "model_fields", {}).items()}
-        if part in fields:
-            annotation = fields[part].annotation
-            inner = [kind for kind in getattr(annotation, "__args__", ()) if hasattr(kind, "model_fields")]
-            here = inner[0] if inner else annotation
-    return [field.alias or name for name, field in getattr(here, "model_fields", {}).items()]
+        models = {one.__name__: one for one in _models_in(here)}
+        if part in models and here is not models[part]:
+            here = models[part]
+            continue
+        keys.append(part)
+        last = here
+        for name, field in getattr(next(iter(models.values()), None), "model_fields", {}).items():
+            if part == (field.alias or name):
+                here = field.annotation
+    first = next(iter(_models_in(last)), None)
+    return keys, [field.alias or name for name, field in getattr(first, "model_fields", {}).items()]
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    """Every model in a type such as `dict[str, list[A | B]] | None`."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for inner in get_args(annotation) for model in _models_in(inner)]

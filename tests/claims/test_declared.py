@@ -9,13 +9,14 @@ import pytest
 
 from dynatlas.atlas import Atlas
 from dynatlas.claims.checks import parse_claims
-from dynatlas.claims.declaration import Claim
+from dynatlas.claims.resolve import resolve
+from dynatlas.claims.rules import Group, ResolvedClaim
 from dynatlas.config import read_yaml
 from dynatlas.places import claims_path
 
 ATLAS = Atlas()
 CLAIMS = {
-    f"{study} {claim.id}": claim
+    f"{study} {claim.id}": resolve(claim, claim.scales[0])
     for study, spec in ATLAS.studies.items()
     for claim in parse_claims(read_yaml(claims_path(ATLAS.root, spec)))
 }
@@ -23,10 +24,11 @@ LEANS = re.compile(r"^(the same|it|its|they|their|this|these|that|those|likewise
 """How a sentence begins that needs the one above it."""
 
 
-def sentences(claim: Claim) -> Iterator[str]:
-    yield claim.says
-    yield from (part.says for part in claim.parts)
-    yield from (control.says for control in claim.controls)
+def sentences(claim: ResolvedClaim) -> Iterator[str]:
+    yield claim.head.says
+    yield from (rule.says for rule in claim.rules)
+    yield from (part.head.says for part in claim.asked if isinstance(part, Group))
+    yield from (control.declared.says for control in claim.controls)
 
 
 @pytest.mark.parametrize("name", CLAIMS)

@@ -73,18 +73,36 @@ DECLARATIONS = {
         r"allowed is one of \{spearman: ...\}, \{slope",
     ),
     "spearman without a pair": (claim(statistic={"spearman": {}}), "along: column"),
-    "compound without parts": (claim(test="all_of"), "parts: all_of needs at least two"),
+    "compound without parts": (claim(test="all_of", margin=None), "parts: this key is missing"),
+    "compound of one part": (claim(test="all_of", parts=[{}]), "parts: list should have at least 2 items"),
     "parts of no compound": (claim(parts=[{"id": "a"}]), "parts: belongs to all_of"),
+    "key of a part": (
+        claim(test="any_of", parts=[{"metrc": "a"}, {}]),
+        r"parts.0.metrc: unknown key; did you mean 'metric'",
+    ),
+    "key of a part of a part": (
+        claim(test="any_of", parts=[{"test": "all_of", "parts": [{}, {"wher": "less"}]}, {}]),
+        r"parts.0.parts.1.wher: unknown key; did you mean 'where'",
+    ),
+    "all_of of all_of": (
+        claim(test="all_of", parts=[{"test": "all_of", "parts": [{}, {}]}, {}]),
+        "parts.0: test: all_of: compounds nest one deep: a part of any_of or count_of may be an all_of",
+    ),
+    "number that a part's test does not read": (
+        claim(test="all_of", part_test="greater", parts=[{"tolerance": 1}, {}]),
+        "part 1: tolerance: the test 'greater' reads margin",
+    ),
+    "gate by name in a claim by itself": (claim(gate=["learned"]), "gate: 'learned': the file has no such one"),
     "compounds nest": (
         claim(test="all_of", parts=[{"id": "a", "test": "any_of"}, {"id": "b", "test": "greater"}]),
-        "part a: test: any_of: compounds do not nest",
+        "parts.0: test: any_of: compounds nest one deep",
     ),
     "part without test": (claim(test="any_of", parts=[{"id": "a"}, {"id": "b"}]), "part a: test: this key is missing"),
     "same part twice": (
         claim(test="all_of", part_test="greater", parts=[{"id": "a"}, {"id": "a"}]),
         "id 'a' is there twice",
     ),
-    "count without wins": (claim(test="count_of", part_test="greater", parts=[{}, {}]), "wins: count_of"),
+    "count without wins": (claim(test="count_of", part_test="greater", parts=[{}, {}]), "wins: this key is missing"),
     "more wins than parts": (claim(test="count_of", part_test="greater", wins=3, parts=[{}, {}]), "wins: 3 of 2 parts"),
     "wins of all_of": (claim(test="all_of", part_test="greater", wins=1, parts=[{}, {}]), "wins: count_of"),
     "empty control": (claim(controls=[{}]), "a control must change something"),
@@ -100,7 +118,7 @@ DECLARATIONS = {
         "gate: none for scale paper, smoke, standard",
     ),
     "censored value lacks a scale": (claim(censored={"value": {"quick": 1}}), "censored.value: none for scale paper"),
-    "censored by nothing": (claim(censored={}), "one of `value` and `metric`"),
+    "censored by nothing": (claim(censored={}), "one of `value`, `metric` and `undecided`"),
 }
 
 

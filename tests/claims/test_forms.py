@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from dynatlas.claims.checks import parse_claims
-from dynatlas.claims.control import control_rules
 from dynatlas.claims.decide import decide
+from dynatlas.claims.resolve import resolve
 
 
 def grid_table() -> pd.DataFrame:
@@ -139,11 +139,12 @@ def test_parts_inherit_and_join_conditions() -> None:
         {"id": "b", "where": {"task": "a"}, "margin": 3, "compare": {"treatment": {"arm": "old"}}},
         {"id": "c", "test": "identity", "metric": "cost", "compare": {"treatment": {"arm": "new"}}, "tolerance": 9999},
     ]
-    (asked,) = parse_claims([GAIN | {"test": "all_of", "part_test": "greater", "where": {"size": 8},
+    (declared,) = parse_claims([GAIN | {"test": "all_of", "part_test": "greater", "where": {"size": 8},
                                      "compare": {"treatment": {"arm": "new"}}, "parts": parts}])  # fmt: skip
+    asked = resolve(declared, "quick")
     a, b, c = asked.rules
     assert (a.where, a.margin, a.metric, a.test) == ({"size": 8, "task": "b"}, 0, "gain", "greater")
-    assert (b.margin, b.compare.treatment) == (3, {"arm": "old"})
+    assert (b.margin, b.terms[0].select) == (3, {"arm": "old"})
     assert (c.metric, c.margin, c.where) == ("cost", None, {"size": 8})
     top, *below = decide(asked, grid_table())
     assert [round(row.effect) for row in below[:2]] == [17, 8]
@@ -155,8 +156,9 @@ def test_control_forms_change_what_is_read() -> None:
     pair = {"treatment": {"arm": "new"}, "reference": {"arm": "old"}}
 
     def terms(**control: Any) -> list[dict[str, Any]]:
-        (asked,) = parse_claims([GAIN | {"where": {"task": "a"}, "compare": pair, "controls": [control]}])
-        return [term.select for term in control_rules(asked, asked.controls[0])[0].compare.terms]
+        (declared,) = parse_claims([GAIN | {"where": {"task": "a"}, "compare": pair, "controls": [control]}])
+        (changed,) = resolve(declared, "quick").controls[0].asked
+        return [term.select for term in changed.terms]
 
     new, old = ({"metric": "gain", "task": "a", "arm": arm} for arm in ("new", "old"))
     assert terms(where={"task": "b"}) == [new | {"task": "b"}, old | {"task": "b"}]

@@ -14,6 +14,7 @@ from dynatlas.claims.checks import parse_claims
 from dynatlas.claims.decide import decide_all
 from dynatlas.claims.ledger import holm, interval_text, join_rows, render, summarise, verdict_table
 from dynatlas.claims.lock import LockError, changes, claim_hash, lock_problems, lock_state, update_lock
+from dynatlas.claims.resolve import resolve
 
 
 @pytest.mark.parametrize("size", [1, 2, 7, 40])
@@ -45,7 +46,7 @@ def rows() -> list[dict[str, Any]]:
         base | {"id": "E", "test": "greater", "margin": 0, "scales": ["paper"], "decided_by": "paper"},
         base | {"id": "F", "exploratory": True, "test": "greater", "margin": 0},
     ]
-    return join_rows(row.to_dict() for row in decide_all(parse_claims(claims), table, study="first"))
+    return join_rows(row.to_dict() for row in decide_all(claims, table, study="first"))
 
 
 def test_join_corrects_claims_and_not_their_parts() -> None:
@@ -110,8 +111,8 @@ CLAIM = {"id": "C3", "says": "few", "metric": "m", "table": "t", "test": "greate
          "compare": {"treatment": {"a": 1}}}  # fmt: skip
 
 
-def hashed(settings: dict[str, Any] | None = None, **changed: Any) -> str:
-    return claim_hash(parse_claims([CLAIM | changed])[0], settings)
+def hashed(settings: dict[str, Any] | None = None, scale: str = "quick", **changed: Any) -> str:
+    return claim_hash(resolve(parse_claims([CLAIM | changed])[0], scale), settings)
 
 
 def test_hash_covers_what_can_change_a_verdict() -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from dynatlas.claims.declaration import COMPOUNDS, RULE_FIELDS
 from dynatlas.claims.verdicts import VERDICTS
+from dynatlas.claims.vocabulary import COMPOUNDS, RULE_FIELDS
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "claims.md").read_text()
 

@@ -11,8 +11,8 @@ import pytest
 from scipy import integrate, stats
 
 from dynatlas.claims.compounds import all_of, any_of, count_of, outlook
-from dynatlas.claims.declaration import COMPOUNDS, RULE_FIELDS
 from dynatlas.claims.verdicts import CONTRADICTED, HYPOTHESES, REPRODUCED, outcomes
+from dynatlas.claims.vocabulary import COMPOUNDS, RULE_FIELDS
 from dynatlas.intervals import mean_interval
 from dynatlas.statistics import STATISTICS, slope, spearman
 

@@ -12,6 +12,7 @@ import pytest
 
 from dynatlas.claims.checks import parse_claims
 from dynatlas.claims.decide import decide
+from dynatlas.claims.resolve import resolve
 from dynatlas.config import read_yaml
 from dynatlas.jobs import Job
 from dynatlas.studies.adaptive_activation import identities, measure
@@ -26,7 +27,7 @@ SHIFTS = ["ramp", "half-sine", "offset +.3", "offset -.3", "gain .5", "gain 2", 
 def test_identities_hold_and_fail_with_another_gain():
     table = identities.measure_identities(JOB)
     assert set(table["seed"]) == {0, 1}
-    found = decide(CLAIMS["C1"], table, scale="quick")
+    found = decide(resolve(CLAIMS["C1"], "quick"), table)
     assert [(row.verdict, row.control_verdict) for row in found[:1]] == [("reproduced", "contradicted")]
     assert len(found) == 1 + len(identities.IDENTITIES)
 
@@ -71,9 +72,9 @@ def planted(sign: float = 1.0) -> dict[str, pd.DataFrame]:
 
 @pytest.mark.parametrize("claim", TESTED)
 def test_a_claim_comes_out_where_it_holds_and_not_where_it_fails(claim):
-    found = decide(CLAIMS[claim], planted(), scale="quick")[0]
+    found = decide(resolve(CLAIMS[claim], "quick"), planted())[0]
     assert (found.verdict, found.control_verdict != "reproduced") == ("reproduced", True), found.reason
-    assert decide(CLAIMS[claim], planted(-1.0), scale="quick")[0].verdict == "contradicted"
+    assert decide(resolve(CLAIMS[claim], "quick"), planted(-1.0))[0].verdict == "contradicted"
 
 
 @pytest.mark.parametrize("claim", [one for one in TESTED if one != "C4"])
@@ -82,7 +83,7 @@ def test_networks_that_learned_nothing_decide_nothing(claim):
     failed = {name: tables[name].assign(value=0.1) for name in ("performance",)}
     accuracy = tables["adaptation"]["metric"] == "accuracy"
     failed["adaptation"] = tables["adaptation"].assign(value=tables["adaptation"]["value"].mask(accuracy, 0.1))
-    assert decide(CLAIMS[claim], tables | failed, scale="quick")[0].verdict == "inconclusive"
+    assert decide(resolve(CLAIMS[claim], "quick"), tables | failed)[0].verdict == "inconclusive"
 
 
 def test_one_metric_that_falls_takes_a_task_away_and_leaves_the_other():
@@ -90,5 +91,5 @@ def test_one_metric_that_falls_takes_a_task_away_and_leaves_the_other():
     harmed = (tables["gains"]["task"] == "copy") & (tables["gains"]["score"] == "final")
     harmed &= tables["gains"]["mode"] == "heterogeneous"
     tables["gains"] = tables["gains"].assign(value=tables["gains"]["value"] - 0.04 * harmed)
-    verdicts = [decide(CLAIMS[claim], tables, scale="quick")[0].verdict for claim in ("C3-digits", "C3-copy")]
+    verdicts = [decide(resolve(CLAIMS[claim], "quick"), tables)[0].verdict for claim in ("C3-digits", "C3-copy")]
     assert verdicts == ["reproduced", "contradicted"]

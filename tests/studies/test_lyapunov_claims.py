@@ -11,6 +11,7 @@ import pytest
 
 from dynatlas.claims.checks import parse_claims
 from dynatlas.claims.decide import decide
+from dynatlas.claims.resolve import resolve
 from dynatlas.config import read_yaml
 from dynatlas.studies import lyapunov
 
@@ -97,7 +98,7 @@ TESTED = [*EXCHANGED, *REVERSED]
 
 def verdict(claim, tables):
     scale = "standard" if claim == "C5m" else "quick"
-    return decide(CLAIMS[claim], tables, scale=scale)[0]
+    return decide(resolve(CLAIMS[claim], scale), tables)[0]
 
 
 def exchanged(column, pairs):
@@ -142,7 +143,7 @@ def test_populations_that_learned_nothing_decide_nothing(claim):
 
 @pytest.mark.parametrize("claim", ["C2r", "C5b", "C5r", "C6g", "C7b"])
 def test_what_is_only_reported_has_no_verdict(claim):
-    assert {row.verdict for row in decide(CLAIMS[claim], TABLES, scale="quick")} == {"reported"}
+    assert {row.verdict for row in decide(resolve(CLAIMS[claim], "quick"), TABLES)} == {"reported"}
 
 
 def test_no_sign_of_a_rank_correlation_is_claimed():

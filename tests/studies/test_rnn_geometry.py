@@ -12,6 +12,7 @@ import torch
 
 from dynatlas.claims.checks import parse_claims
 from dynatlas.claims.decide import decide
+from dynatlas.claims.resolve import resolve
 from dynatlas.config import read_yaml
 from dynatlas.datasets import images
 from dynatlas.datasets.labelled import Labelled
@@ -319,10 +320,10 @@ def test_every_claim_is_planted():
 
 @pytest.mark.parametrize("claim", EXCHANGED)
 def test_a_claim_comes_out_where_it_holds_and_not_where_arms_are_exchanged(claim):
-    found = decide(CLAIMS[claim], TABLES, scale="quick")[0]
+    found = decide(resolve(CLAIMS[claim], "quick"), TABLES)[0]
     assert (found.verdict, found.control_verdict != "reproduced") == ("reproduced", True), found.reason
     ungated = CLAIMS[claim].model_copy(update={"gate": []})
-    assert decide(ungated, exchanged(*EXCHANGED[claim]), scale="quick")[0].verdict == "contradicted"
+    assert decide(resolve(ungated, "quick"), exchanged(*EXCHANGED[claim]))[0].verdict == "contradicted"
 
 
 @pytest.mark.parametrize("claim", EXCHANGED)
@@ -330,11 +331,13 @@ def test_networks_that_learned_nothing_decide_nothing(claim):
     learned = TABLES["accuracy"]
     at_t = (learned["network"] == "trained") & (learned["reader"] == "readout") & (learned["time"] == 28)
     failed = TABLES | {"accuracy": learned.assign(value=learned["value"].mask(at_t, 0.5))}
-    assert decide(CLAIMS[claim], failed, scale="quick")[0].verdict == "inconclusive"
+    assert decide(resolve(CLAIMS[claim], "quick"), failed)[0].verdict == "inconclusive"
 
 
 def test_a_radius_that_grows_on_shuffled_labels_too_takes_the_claim_away():
     table = TABLES["dynamics"]
     grown = (table["network"] == "shuffled") & (table["metric"] == "spectral_radius")
-    found = decide(CLAIMS["C6"], TABLES | {"dynamics": table.assign(value=table["value"] + 0.5 * grown)}, scale="quick")
+    found = decide(
+        resolve(CLAIMS["C6"], "quick"), TABLES | {"dynamics": table.assign(value=table["value"] + 0.5 * grown)}
+    )
     assert (found[0].verdict, found[0].control_verdict) == ("inconclusive", "reproduced")

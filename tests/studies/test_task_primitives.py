@@ -13,6 +13,7 @@ import torch
 
 from dynatlas.claims.checks import parse_claims
 from dynatlas.claims.decide import decide
+from dynatlas.claims.resolve import resolve
 from dynatlas.config import read_yaml
 from dynatlas.jobs import Job, Run
 from dynatlas.members import Group, Members
@@ -238,10 +239,10 @@ def test_every_claim_is_planted():
 
 @pytest.mark.parametrize("claim", SWAPS)
 def test_a_claim_comes_out_where_it_holds_and_not_where_arms_are_exchanged(claim):
-    found = decide(CLAIMS[claim], PLANTED.frames(), scale="quick")[0]
+    found = decide(resolve(CLAIMS[claim], "quick"), PLANTED.frames())[0]
     assert (found.verdict, found.control_verdict != "reproduced") == ("reproduced", True), found.reason
     column = "silenced" if claim == "C6b" else "strategy"
-    assert decide(CLAIMS[claim], PLANTED.frames(column, SWAPS[claim]), scale="quick")[0].verdict == "contradicted"
+    assert decide(resolve(CLAIMS[claim], "quick"), PLANTED.frames(column, SWAPS[claim]))[0].verdict == "contradicted"
 
 
 def test_readouts_that_never_reach_the_criterion_contradict_and_networks_count_their_budget():
@@ -250,4 +251,4 @@ def test_readouts_that_never_reach_the_criterion_contradict_and_networks_count_t
     late = (costs["metric"] == "updates") & (costs["seed"] == 103) & (costs["counting"] == "corpus")
     for name, verdict in {"MP": "contradicted", "SEP": "reproduced"}.items():
         never = costs.assign(value=costs["value"].mask(late & (costs["strategy"] == name), np.inf))
-        assert decide(CLAIMS["C3"], tables | {"costs": never}, scale="quick")[0].verdict == verdict
+        assert decide(resolve(CLAIMS["C3"], "quick"), tables | {"costs": never})[0].verdict == verdict

@@ -154,9 +154,9 @@ def _decide(folder: Path, tables: list[Node]) -> tuple[Node, Node]:
         return "hash"
 
     def decide(claim: Any, tables: Any, **given: Any) -> Any:
-        given = {name: repr(given[name]) for name in ("scale", "study", "seeds", "base_seed", "claim_hash")}
+        given = {name: repr(given[name]) for name in ("study", "seeds", "base_seed", "claim_hash")}
         named = {name: shown(table) for name, table in tables.items()}
-        handed["decide"] = given | {"margin": claim.margin, "tables": named}
+        handed["decide"] = given | {"scale": repr(claim.scale), "margin": claim.head.margin, "tables": named}
         return [SimpleNamespace(to_dict=lambda row=row: row) for row in ROWS]
 
     with mock.patch.object(claims, "decide", decide), mock.patch.object(claims, "claim_hash", hash_of):

@@ -46,6 +46,12 @@ def outlook(hypothesis: Hypothesis, low: Floats, high: Floats) -> Outlook:
     return Outlook(won, lost, ~hypothesis.outside(low, high), may_lose & ~won)
 
 
+def conjunction(parts: Outlook) -> Outlook:
+    """An all_of as one part of a count: won if all its parts (last axis) are, lost if any is."""
+    ends = (parts.won.all(axis=-1), parts.lost.any(axis=-1), parts.may_win.all(axis=-1), parts.may_lose.any(axis=-1))
+    return Outlook(*map(np.asarray, ends))
+
+
 def count_of(parts: Outlook, wins: int, losses: int | None = None) -> NDArray[np.str_]:
     """At least `wins` parts won and at most `losses` lost; decided only if no outcome of open parts could change it."""
     at_worst = _holds(parts.won.sum(axis=-1), (parts.may_lose & ~parts.won).sum(axis=-1), wins, losses)

@@ -3,56 +3,57 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
-from dynatlas.claims.declaration import Claim, Compare, Control, Part, Replacement, Selector, Term, effective
+from dynatlas.claims.rules import Asked, Group, Rule, leaves
+from dynatlas.claims.vocabulary import Control, Replacement, Selector
 from dynatlas.config import ConfigError
 
 
-def control_rules(claim: Claim, control: Control) -> list[Part]:
-    """The rules of `claim` on the data of one of its controls; margins, tests and tolerances stay as they are.
+def control_rules(asked: Sequence[Asked], control: Control) -> tuple[Asked, ...]:
+    """What is asked of one of a claim's controls; margins, tests and tolerances stay as they are.
 
     Raises ConfigError where the control would leave the claim as it is, where a replacement meets no selection, and
     where it replaces a field that a part of a compound sets for itself.
     """
-    own = claim.parts or [claim]
-    rules = [_changed(rule, part, control, claim) for rule, part in zip(claim.rules, own, strict=True)]
+    own = list(leaves(asked))
+    changed = tuple(
+        Group(one.head, tuple(_changed(rule, control) for rule in one.rules))
+        if isinstance(one, Group)
+        else _changed(one, control)
+        for one in asked
+    )
     if control.permute:
-        _check_permute(claim, control.permute)
-    elif all(_selections(new) == _selections(old) for new, old in zip(rules, claim.rules, strict=True)):
-        raise ConfigError(f"claim {claim.id}: control: it is the claim itself")
-    met = [one for rule in claim.rules for one in _selections(_overridden(rule, control))]
+        _check_permute(own, control.permute)
+    elif all(_selections(new) == _selections(old) for new, old in zip(leaves(changed), own, strict=True)):
+        raise ConfigError("control: it is the claim itself")
+    met = [one for rule in own for one in _selections(_overridden(rule, control))]
     for swap in control.replace:
         if not any(_contains(selection, swap.from_) for _, selection in met):
-            raise ConfigError(f"claim {claim.id}: control: replace: from {swap.from_}: no selection contains it")
-    return rules
+            raise ConfigError(f"control: replace: from {swap.from_}: no selection contains it")
+    return changed
 
 
-def _selections(rule: Part) -> list[tuple[str | None, Selector]]:
-    return [(rule.table, effective(rule, term)) for term in rule.compare.terms]
+def _selections(rule: Rule) -> list[tuple[str | None, Selector]]:
+    return [(rule.table, rule.selects(term)) for term in rule.terms]
 
 
-def _overridden(rule: Part, control: Control) -> Part:
-    update = {name: value for name in ("compare", "metric", "table") if (value := getattr(control, name)) is not None}
-    return rule.model_copy(update=update)
+def _overridden(rule: Rule, control: Control) -> Rule:
+    update = {name: value for name in ("metric", "table") if (value := getattr(control, name)) is not None}
+    terms = rule.terms if control.compare is None else control.compare.terms
+    return replace(rule, terms=terms, **update)
 
 
-def _changed(rule: Part, own: Part, control: Control, claim: Claim) -> Part:
+def _changed(rule: Rule, control: Control) -> Rule:
     for name in ("compare", "metric", "table"):
-        if own is not claim and getattr(control, name) is not None and name in own.model_fields_set:
-            raise ConfigError(f"claim {claim.id}: control: {name}: part {rule.id} has its own; use `replace`")
+        if getattr(control, name) is not None and name in rule.own:
+            raise ConfigError(f"control: {name}: part {rule.id} has its own; use `replace`")
     changed = _overridden(rule, control)
-    terms = [
-        term.model_copy(update={"select": replaced({**effective(changed, term), **control.where}, control.replace)})
-        for term in changed.compare.terms
-    ]
-    return changed.model_copy(update={"where": {}, "compare": _same_form(changed.compare, terms)})
-
-
-def _same_form(compare: Compare, terms: list[Term]) -> Compare:
-    if compare.contrast is not None:
-        return Compare(contrast=terms)
-    reference = terms[1].select if len(terms) > 1 else None
-    return Compare(treatment=terms[0].select, reference=reference)
+    terms = tuple(
+        term.model_copy(update={"select": replaced({**changed.selects(term), **control.where}, control.replace)})
+        for term in changed.terms
+    )
+    return replace(changed, where={}, terms=terms)
 
 
 def _contains(selection: Selector, wanted: Selector) -> bool:
@@ -71,8 +72,8 @@ def replaced(selection: Selector, replacements: Sequence[Replacement]) -> Select
     return result
 
 
-def _check_permute(claim: Claim, name: str) -> None:
-    paired = [rule.statistic.pairing for rule in claim.rules if rule.statistic]
+def _check_permute(rules: Sequence[Rule], name: str) -> None:
+    paired = [rule.statistic.pairing for rule in rules if rule.statistic]
     if name not in paired:
         known = ", ".join(sorted({one for one in paired if one})) or "none: no statistic pairs anything"
-        raise ConfigError(f"claim {claim.id}: control: permute: {name!r}: allowed is what a statistic pairs ({known})")
+        raise ConfigError(f"control: permute: {name!r}: allowed is what a statistic pairs ({known})")

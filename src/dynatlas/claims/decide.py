@@ -2,13 +2,14 @@
 
     rows = decide(claim, table, scale="quick")
 
-gives the row of the claim and, below it, those of its parts. `claim` is a `Claim` or a plain mapping; `table` a tidy
-frame with columns `seed`, `metric`, `value` and any condition columns, or a mapping of names to such frames.
+gives the row of the claim and, below it, those of its parts. `claim` is a plain mapping, or one of a file that was
+resolved at its scale; `table` a tidy frame with columns `seed`, `metric`, `value` and any condition columns, or a
+mapping of names to such frames.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from math import isfinite
 from typing import Any
@@ -17,13 +18,14 @@ import numpy as np
 import pandas as pd
 
 from dynatlas.claims.checks import parse_claims
-from dynatlas.claims.control import control_rules
-from dynatlas.claims.declaration import Claim, Control, Part, Selector, at_scale
 from dynatlas.claims.evaluate import Decision, Finding, closed_gate, evaluate, final_verdict
 from dynatlas.claims.lock import claim_hash as hash_of
+from dynatlas.claims.resolve import resolve
+from dynatlas.claims.rules import Asked, ResolvedClaim, ResolvedControl, Rule
 from dynatlas.claims.sample import Source
 from dynatlas.claims.tables import ClaimError, Table, prepare, whole_seeds
 from dynatlas.claims.verdicts import NOT_RUN, REPORTED, REPRODUCED
+from dynatlas.claims.vocabulary import Control, Selector
 from dynatlas.seeds import numpy_stream
 
 Tables = pd.DataFrame | Mapping[str, pd.DataFrame | Table]
@@ -93,7 +95,7 @@ class Row:
 
 
 def decide(
-    claim: Claim | Mapping[str, Any],
+    claim: ResolvedClaim | Mapping[str, Any],
     tables: Tables,
     *,
     scale: str = "quick",
@@ -105,21 +107,22 @@ def decide(
 ) -> list[Row]:
     """The rows of one claim: its own and, if it is a compound, one for each part.
 
-    `seeds` are those that must be there (default: all seeds of the table it reads); `locked` goes into
-    the rows. Raises ConfigError for a claim that is no claim, ClaimError (a ValueError) for a table that cannot answer
-    it: NaN, missing seed, unpaired rows, several rows a seed, unknown metric, column or value.
+    `scale` is that of a plain mapping; a resolved claim has its own. `seeds` are those that must be there (default: all
+    seeds of the table it reads); `locked` goes into the rows. Raises ConfigError for a claim that is no claim,
+    ClaimError (a ValueError) for a table that cannot answer it: NaN, missing seed, unpaired rows, several rows a seed,
+    unknown metric, column or value.
     """
-    if not isinstance(claim, Claim):
-        claim = parse_claims([claim], where="the claim")[0]
-    rows = _Rows(claim, study=study, scale=scale, hash=claim_hash, locked=locked)
-    if scale not in claim.scales:
+    if not isinstance(claim, ResolvedClaim):
+        claim = resolve(parse_claims([claim], where="the claim")[0], scale)
+    rows = _Rows(claim, study=study, hash=claim_hash, locked=locked)
+    if not claim.tested:
         return rows.not_run()
     try:
         wanted = None if seeds is None else whole_seeds(seeds, "seeds")
         if wanted == []:
             raise ClaimError("seeds: none is given; leave `seeds` out for all those of the table")
-        source = Source(prepare(tables), scale, wanted)
-        own = evaluate(claim, claim.rules, source)
+        source = Source(prepare(tables), wanted)
+        own = evaluate(claim, claim.asked, source)
         controls = _controls(claim, source, study, base_seed)
         verdict, reason = final_verdict(claim, own, gate=closed_gate(claim, source), controls=controls)
     except ClaimError as error:
@@ -128,35 +131,36 @@ def decide(
 
 
 def decide_all(
-    claims: Sequence[Claim],
+    claims: Sequence[ResolvedClaim | Mapping[str, Any]],
     tables: Tables,
     *,
     scale: str = "quick",
     study: str = "",
     seeds: Sequence[int] | None = None,
     base_seed: int = 0,
-    hashes: Mapping[str, str] | None = None,
 ) -> list[Row]:
-    """The rows of all claims of a study, in their order; `hashes` by claim id."""
+    """The rows of several claims, in their order; see `decide`."""
     ready = prepare(tables)
     rest: dict[str, Any] = {"scale": scale, "study": study, "seeds": seeds, "base_seed": base_seed}
-    return [row for one in claims for row in decide(one, ready, **rest, claim_hash=(hashes or {}).get(one.id))]
+    return [row for one in claims for row in decide(one, ready, **rest)]
 
 
-def _controls(claim: Claim, source: Source, study: str, base_seed: int) -> list[Decision]:
+def _controls(claim: ResolvedClaim, source: Source, study: str, base_seed: int) -> list[Decision]:
     return [_control(claim, control, place, source, study, base_seed) for place, control in enumerate(claim.controls)]
 
 
-def _control(claim: Claim, control: Control, place: int, source: Source, study: str, base_seed: int) -> Decision:
+def _control(
+    claim: ResolvedClaim, control: ResolvedControl, place: int, source: Source, study: str, base_seed: int
+) -> Decision:
     stream = f"control/{claim.id}" + (f"/{place + 1}" if place else "")
 
     def permutation(seed: int, n: int) -> np.ndarray:
         return numpy_stream(base_seed, study, stream, seed).permutation(n)
 
     try:
-        return evaluate(claim, control_rules(claim, control), source, permutation if control.permute else None)
+        return evaluate(claim, control.asked, source, permutation if control.declared.permute else None)
     except ClaimError as error:
-        raise ClaimError(f"controls: {describe_control(control)}: {error}") from None
+        raise ClaimError(f"controls: {describe_control(control.declared)}: {error}") from None
 
 
 def _nearest(controls: Sequence[Decision]) -> int | None:
@@ -165,11 +169,15 @@ def _nearest(controls: Sequence[Decision]) -> int | None:
     return came.index(max(came)) if came else None
 
 
+Below = tuple[Asked, str, Finding | Decision | None, Finding | Decision | None]
+"""A part, the id of what it is a part of, what it found, and what the control that is shown found of it."""
+
+
 class _Rows:
     """Writes the rows of one claim."""
 
-    def __init__(self, claim: Claim, *, study: str, scale: str, hash: str | None, locked: str | None):
-        self.claim, self.study, self.scale = claim, study, scale
+    def __init__(self, claim: ResolvedClaim, *, study: str, hash: str | None, locked: str | None):
+        self.claim, self.study = claim, study
         self.hash, self.locked = hash or hash_of(claim), locked
 
     def not_run(self) -> list[Row]:
@@ -182,32 +190,41 @@ class _Rows:
     def _rows(self, own: Decision | None, tested: Sequence[Decision], verdict: str, reason: str) -> list[Row]:
         claim, shown = self.claim, _nearest(tested)
         control = None if shown is None else tested[shown]
-        findings: Sequence[Finding | None] = own.findings if own else [None] * len(claim.rules)
-        controls: Sequence[Finding | None] = control.findings if control else [None] * len(claim.rules)
-        control_values = {
-            "control": describe_control(claim.controls[shown or 0]) if claim.controls else None,
-            "control_verdict": control.verdict if control else None,
-            "control_reason": _control_reason(claim, tested, shown),
-            "control_fixed": control.fixed if control else None,
-            "controls": len(tested),
-            "controls_passed": sum(one.verdict == REPRODUCED for one in tested),
-            "controls_fixed": sum(one.fixed for one in tested),
-            "controls_by_chance": sum(_may_pass(one) for one in tested),
+        top = {
+            "verdict": verdict,
+            "reason": reason,
+            "p": own.p if own else None,
+            "p_sign_flip": own.p_sign_flip if own else None,
+            "rests_on": _rests_on(claim.head, own),
+            **_of_controls(claim, tested, shown),
         }
-        top = {"verdict": verdict, "reason": reason, "p": own.p if own else None, **control_values}
-        top["p_sign_flip"] = own.p_sign_flip if own else None
-        top["rests_on"] = _rests_on(claim, settled=own is not None and all(one.settled for one in own.findings))
         if not claim.compound:
-            return [self._row(claim, None, findings[0], controls[0], top)]
-        n = min((one.n for one in findings if one), default=None)
-        rows = [self._row(claim, None, None, None, {**top, "n": n, "level": claim.level})]
-        for rule, finding, other in zip(claim.rules, findings, controls, strict=True):
-            below = {} if finding else {"verdict": verdict, "reason": reason}
-            rows.append(self._row(rule, claim.id, finding, other, below))
+            return [self._row(claim.head, None, _only(own), _only(control), top)]
+        n = min((one.n for one in _leaves(own)), default=None)
+        rows = [self._row(claim.head, None, None, None, {**top, "n": n, "level": claim.level})]
+        missing = {} if own else {"verdict": verdict, "reason": reason}
+        for below in _below(claim.asked, claim.id, own, control):
+            rows += self._part_rows(below, missing)
+        return rows
+
+    def _part_rows(self, below: Below, missing: dict[str, Any]) -> list[Row]:
+        """The row of a part and, if it is an all_of, those of its own parts."""
+        asked, above, found, other = below
+        if isinstance(asked, Rule):
+            return [self._row(asked, above, _leaf(found), _leaf(other), {} if found else missing)]
+        own = dict(missing)
+        if isinstance(found, Decision):
+            own = {name: getattr(found, name) for name in ("verdict", "reason", "p", "p_sign_flip")}
+            own["n"] = min(one.n for one in _leaves(found))
+        if isinstance(other, Decision):
+            own["control_fixed"] = other.fixed
+        rows = [self._row(asked.head, above, None, None, {**own, "rests_on": _rests_on(asked.head, found)})]
+        for inner in _below(asked.rules, f"{above}.{asked.head.id}", found, other):
+            rows += self._part_rows(inner, missing)
         return rows
 
     def _row(
-        self, rule: Part, part_of: str | None, found: Finding | None, other: Finding | None, over: dict[str, Any]
+        self, rule: Rule, part_of: str | None, found: Finding | None, other: Finding | None, over: dict[str, Any]
     ) -> Row:
         claim = self.claim
         hypothesis = found.hypothesis if found else None
@@ -223,13 +240,13 @@ class _Rows:
             "paper_scale": claim.paper.scale if claim.paper and not part_of else None,
             "table": rule.table,
             "metric": rule.metric,
-            "compared": "" if rule is claim and claim.compound else describe_terms(rule),
+            "compared": describe_terms(rule) if rule.terms else "",
             "statistic": _describe_statistic(rule),
             "transform": rule.transform,
             "test": rule.test,
             "null": hypothesis.null if hypothesis else None,
-            "margin": at_scale(margin, self.scale) if found else None,
-            "target": rule.target or 0.0 if rule.test in ("equivalent", "identity") else None,
+            "margin": margin if found else None,
+            "target": rule.target if rule.test in ("equivalent", "identity") else None,
             "effect": found.effect if found else None,
             "low": found.low if found else None,
             "high": found.high if found else None,
@@ -248,8 +265,8 @@ class _Rows:
             "control_reason": None,
             "control_fixed": other.settled if other else None,
             **dict.fromkeys(("controls", "controls_passed", "controls_fixed", "controls_by_chance"), 0),
-            "rests_on": _rests_on(rule, settled=found is not None and found.settled),
-            "scale": self.scale,
+            "rests_on": _rests_on(rule, found),
+            "scale": claim.scale,
             "decided_by": claim.decided_by,
             "claim_hash": self.hash,
             "locked": self.locked,
@@ -257,32 +274,68 @@ class _Rows:
         return Row(**{**values, **over})
 
 
+def _below(asked: Sequence[Asked], above: str, *decided: Finding | Decision | None) -> Iterator[Below]:
+    """Parts, each beside what it and its control found."""
+    found, other = ([*one.findings] if isinstance(one, Decision) else [None] * len(asked) for one in decided)
+    yield from zip(asked, [above] * len(asked), found, other, strict=True)
+
+
+def _leaf(found: Finding | Decision | None) -> Finding | None:
+    assert not isinstance(found, Decision)
+    return found
+
+
+def _only(decided: Decision | None) -> Finding | None:
+    """What a claim found that is no compound."""
+    return _leaf(decided.findings[0]) if decided else None
+
+
+def _leaves(found: Decision | None) -> Iterator[Finding]:
+    for one in found.findings if found else ():
+        yield from _leaves(one) if isinstance(one, Decision) else (one,)
+
+
+def _of_controls(claim: ResolvedClaim, tested: Sequence[Decision], shown: int | None) -> dict[str, Any]:
+    """What a claim's row says of its controls."""
+    control = None if shown is None else tested[shown]
+    return {
+        "control": describe_control(claim.controls[shown or 0].declared) if claim.controls else None,
+        "control_verdict": control.verdict if control else None,
+        "control_reason": _control_reason(claim, tested, shown),
+        "control_fixed": control.fixed if control else None,
+        "controls": len(tested),
+        "controls_passed": sum(one.verdict == REPRODUCED for one in tested),
+        "controls_fixed": sum(one.fixed for one in tested),
+        "controls_by_chance": sum(_may_pass(one) for one in tested),
+    }
+
+
 def _may_pass(control: Decision) -> bool:
     """Could the control have come out by the chance of its seeds?"""
     return not control.fixed and control.p is not None and control.verdict != REPORTED
 
 
-def _control_reason(claim: Claim, tested: Sequence[Decision], shown: int | None) -> str | None:
+def _control_reason(claim: ResolvedClaim, tested: Sequence[Decision], shown: int | None) -> str | None:
     """Why the control that is shown has its verdict; of several, the verdicts of all before it."""
     if shown is None:
         return None
     if len(tested) == 1:
         return tested[0].reason
     pairs = zip(claim.controls, tested, strict=True)
-    verdicts = "; ".join(f"{describe_control(control)}: {one.verdict}" for control, one in pairs)
+    verdicts = "; ".join(f"{describe_control(control.declared)}: {one.verdict}" for control, one in pairs)
     return f"{verdicts}; of the one shown: {tested[shown].reason}"
 
 
-def _rests_on(rule: Part, *, settled: bool) -> str:
+def _rests_on(rule: Rule, found: Finding | Decision | None) -> str:
     """What the rule declares; without spread over seeds it is no experiment, whatever it declares."""
     declared = rule.rests_on or "experiment"
-    return "construction" if settled and declared == "experiment" else declared
+    return "construction" if found is not None and found.settled and declared == "experiment" else declared
 
 
-def describe_terms(rule: Part) -> str:
+def describe_terms(rule: Rule) -> str:
     """What is compared, in words: `strategy: MP − strategy: SEP`."""
     shown = []
-    for place, term in enumerate(rule.compare.terms):
+    for place, term in enumerate(rule.terms):
         sign = ("−" if term.weight < 0 else "+") if place or term.weight < 0 else ""
         weight = "" if abs(term.weight) == 1 else f"{abs(term.weight):g} × "
         shown.append(f"{sign} {weight}{_describe(term.select)}".strip())
@@ -294,7 +347,7 @@ def _describe(selector: Selector) -> str:
     return ", ".join(f"{name}: {value}" for name, value in selector.items()) or "all rows"
 
 
-def _describe_statistic(rule: Part) -> str | None:
+def _describe_statistic(rule: Rule) -> str | None:
     if rule.statistic is None:
         return None
     scale = rule.statistic.slope.scale if rule.statistic.slope else "linear"

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dynatlas.claims.compounds import Outlook, all_of, any_of, combined_p, count_of, outlook
-from dynatlas.claims.declaration import Claim, Gate, Part, at_scale
+from dynatlas.claims.compounds import Outlook, all_of, any_of, combined_p, conjunction, count_of, outlook
+from dynatlas.claims.rules import Asked, Group, ResolvedClaim, ResolvedGate, Rule
 from dynatlas.claims.sample import Permutation, Sample, Source, draw_sample
 from dynatlas.claims.tables import ClaimError
 from dynatlas.claims.verdicts import (
@@ -43,61 +43,90 @@ class Finding:
     hypothesis: Hypothesis | None = None
     settled: bool = False
     """As in the sample: no other draw of seeds would have said otherwise."""
+    undecided: str = ""
+    """As in the sample."""
 
 
 @dataclass(frozen=True)
 class Decision:
-    """What a whole claim found: its parts' findings (one of its own if it is no compound) and the rule over them."""
+    """What a compound found, or the claim as a whole: its parts' findings, and the rule over them."""
 
-    findings: list[Finding]
+    findings: list[Finding | Decision]
     verdict: str
     reason: str
     p: float | None
     p_sign_flip: float | None
+    settled: bool = False
+    """Are all parts settled?"""
     fixed: bool = False
     """No draw of seeds could have made another verdict of it, or a reproduced one."""
+    undecided: str = ""
+    """Of what is inconclusive: a non-finite value that left it, or one of its parts, undecided."""
 
 
-def evaluate(claim: Claim, rules: Sequence[Part], source: Source, permutation: Permutation | None = None) -> Decision:
-    """Put `rules` (the claim's own, or its control's) to the tables and combine them as the claim says."""
-    findings = [_named(claim, rule, source, permutation) for rule in rules]
+Found = Finding | Decision
+
+
+def evaluate(
+    claim: ResolvedClaim, asked: Sequence[Asked], source: Source, permutation: Permutation | None = None
+) -> Decision:
+    """Put what is `asked` (by the claim, or of its control) to the tables, and combine it as the claim says."""
+    findings = [_found(claim, one, source, permutation) for one in asked]
     if not claim.compound:
-        only = findings[0]
-        return Decision(findings, only.verdict, only.reason, only.p, only.p_sign_flip, only.settled)
-    verdict, reason = _combined(claim, rules, findings)
-    p, flip = (_combined_p(claim, [getattr(one, name) for one in findings]) for name in ("p", "p_sign_flip"))
-    return Decision(findings, verdict, reason, p, flip, _fixed(claim, findings))
+        (only,) = findings
+        settled, undecided = only.settled, only.undecided
+        return Decision(findings, only.verdict, only.reason, only.p, only.p_sign_flip, settled, settled, undecided)
+    return _combined(str(claim.head.test), asked, findings, wins=claim.wins or 1, losses=claim.losses)
 
 
-def _fixed(claim: Claim, findings: Sequence[Finding]) -> bool:
-    """Are all parts settled, or so many not reproduced that the rule cannot come out whatever the others do?"""
-    needed = {"all_of": len(findings), "any_of": 1}.get(str(claim.test), claim.wins or 1)
-    possible = sum(not one.settled or one.verdict == REPRODUCED for one in findings)
-    return all(one.settled for one in findings) or possible < needed
-
-
-def _named(claim: Claim, rule: Part, source: Source, permutation: Permutation | None) -> Finding:
+def _found(claim: ResolvedClaim, asked: Asked, source: Source, permutation: Permutation | None) -> Finding | Decision:
+    """The finding of a rule; of an all_of among the parts, its decision."""
+    name = f"part {asked.head.id if isinstance(asked, Group) else asked.id}: " if claim.compound else ""
     try:
-        sample = draw_sample(rule, source, permutation)
-        return find(rule, sample, level=claim.part_level, scale=source.scale, exploratory=claim.exploratory)
+        if isinstance(asked, Group):
+            parts = [_found(claim, rule, source, permutation) for rule in asked.rules]
+            return _combined("all_of", asked.rules, parts)
+        sample = draw_sample(asked, source, permutation)
+        return find(asked, sample, level=claim.part_level, exploratory=claim.exploratory)
     except ClaimError as error:
-        raise ClaimError(f"part {rule.id}: {error}" if claim.compound else str(error)) from None
+        raise ClaimError(f"{name}{error}") from None
 
 
-def find(rule: Part, sample: Sample, *, level: float, scale: str, exploratory: bool = False) -> Finding:
+def _combined(
+    test: str,
+    asked: Sequence[Asked],
+    findings: Sequence[Found],
+    *,
+    wins: int = 1,
+    losses: int | None = None,
+) -> Decision:
+    """The rule of a compound over the findings of its parts."""
+    verdict, reason = _judge_parts(test, asked, findings, wins, losses)
+    p, flip = (_combined_p(test, [getattr(one, name) for one in findings], wins) for name in ("p", "p_sign_flip"))
+    needed = {"all_of": len(findings), "any_of": 1}.get(test, wins)
+    possible = sum(not _certain(one) or one.verdict == REPRODUCED for one in findings)
+    settled = all(one.settled for one in findings)
+    undecided = next((one.undecided for one in findings if one.undecided), "") if verdict == INCONCLUSIVE else ""
+    return Decision(list(findings), verdict, reason, p, flip, settled, settled or possible < needed, undecided)
+
+
+def _certain(one: Finding | Decision) -> bool:
+    """Could no draw of seeds have made another verdict of this part, or a reproduced one?"""
+    return one.fixed if isinstance(one, Decision) else one.settled
+
+
+def find(rule: Rule, sample: Sample, *, level: float, exploratory: bool = False) -> Finding:
     """Interval, p and verdict of one sample under one rule (`reported` if exploratory)."""
+    if sample.unreached or sample.undecided:
+        return _without_values(rule, sample, level=level, exploratory=exploratory)
     x, n, same = sample.values, len(sample.values), bool(no_spread(sample.values))
-    if sample.unreached:
-        reason = f"the treatment never reached its criterion in seed {', '.join(map(str, sample.unreached))}"
-        verdict = REPORTED if exploratory else CONTRADICTED
-        return Finding(np.nan, np.nan, np.nan, level, n, verdict, reason, 1.0, 1.0, _hypothesis(rule, scale))
     if rule.test == "identity":
         x = x.max(keepdims=True)
     elif n < 2 and not rule.exact:
         raise ClaimError(
             "one seed only: an interval over seeds needs at least two (`exact: true` if nothing is random)"
         )
-    hypothesis = _hypothesis(rule, scale)
+    hypothesis = _hypothesis(rule)
     if same and hypothesis is not None and rule.test != "identity":
         x = _snapped(x, hypothesis, sample.error)
     effect, low, high = (float(end) for end in mean_interval(x, level))
@@ -113,6 +142,25 @@ def find(rule: Part, sample: Sample, *, level: float, scale: str, exploratory: b
     return Finding(effect, low, high, level, n, verdict, reason, p, flip, hypothesis, sample.settled)
 
 
+def _without_values(rule: Rule, sample: Sample, *, level: float, exploratory: bool) -> Finding:
+    """What is said where a criterion was never reached (it contradicts), or nothing can be said."""
+    verdict, reason = INCONCLUSIVE, f"undecided: {sample.undecided}"
+    if sample.unreached:
+        seeds = ", ".join(map(str, sample.unreached))
+        verdict, reason = CONTRADICTED, f"the treatment never reached its criterion in seed {seeds}"
+    return Finding(
+        *(np.nan, np.nan, np.nan),
+        level,
+        len(sample.values),
+        REPORTED if exploratory else verdict,
+        reason,
+        p=1.0,
+        p_sign_flip=1.0,
+        hypothesis=_hypothesis(rule),
+        undecided=sample.undecided,
+    )
+
+
 def _snapped(x: Floats, hypothesis: Hypothesis, error: float) -> Floats:
     """Equal values put on the bound that they are at but for rounding."""
     for bound in (hypothesis.null, hypothesis.lower, hypothesis.upper):
@@ -121,7 +169,7 @@ def _snapped(x: Floats, hypothesis: Hypothesis, error: float) -> Floats:
     return x
 
 
-def _judged(rule: Part, hypothesis: Hypothesis, interval: tuple[float, float], *, few: bool) -> tuple[str, str]:
+def _judged(rule: Rule, hypothesis: Hypothesis, interval: tuple[float, float], *, few: bool) -> tuple[str, str]:
     """The verdict and its reason. Equal values in `few` seeds do not succeed: their p, 2^-n, is above the level's."""
     verdict = str(outcomes(hypothesis, *interval))
     if few and verdict in (REPRODUCED, DIRECTION):
@@ -129,15 +177,15 @@ def _judged(rule: Part, hypothesis: Hypothesis, interval: tuple[float, float], *
     return verdict, _reason(verdict, rule)
 
 
-def _hypothesis(rule: Part, scale: str) -> Hypothesis | None:
+def _hypothesis(rule: Rule) -> Hypothesis | None:
     if rule.test is None:
         return None
-    margin = rule.tolerance if rule.test == "identity" else at_scale(rule.margin, scale)
+    margin = rule.tolerance if rule.test == "identity" else rule.margin
     assert margin is not None
-    return HYPOTHESES[rule.test](margin, rule.target or 0.0)
+    return HYPOTHESES[rule.test](margin, rule.target)
 
 
-def _reason(verdict: str, rule: Part) -> str:
+def _reason(verdict: str, rule: Rule) -> str:
     if rule.test == "identity":
         return "the largest deviation exceeds the tolerance" if verdict == CONTRADICTED else ""
     return {
@@ -147,36 +195,48 @@ def _reason(verdict: str, rule: Part) -> str:
     }.get(verdict, "")
 
 
-def _combined(claim: Claim, rules: Sequence[Part], findings: Sequence[Finding]) -> tuple[str, str]:
+def _judge_parts(
+    test: str, asked: Sequence[Asked], findings: Sequence[Found], wins: int, losses: int | None
+) -> tuple[str, str]:
     verdicts = np.array([one.verdict for one in findings])
     if REPORTED in verdicts:
         return REPORTED, ""
-    if claim.test != "count_of":
-        verdict = str((all_of if claim.test == "all_of" else any_of)(verdicts))
-        shown = [f"{one}: {', '.join(_ids(rules, verdicts == one))}" for one in dict.fromkeys(verdicts.tolist())]
+    if test != "count_of":
+        verdict = str((all_of if test == "all_of" else any_of)(verdicts))
+        shown = [f"{one}: {', '.join(_ids(asked, verdicts == one))}" for one in dict.fromkeys(verdicts.tolist())]
         return verdict, "; ".join(shown)
-    parts = [_outlook(one) for one in findings]
-    won, lost = np.array([part.won for part in parts]), np.array([part.lost for part in parts])
-    may_win, may_lose = np.array([part.may_win for part in parts]), np.array([part.may_lose for part in parts])
-    verdict = str(count_of(Outlook(won, lost, may_win, may_lose), claim.wins or 1, claim.losses))
-    open_ = ~won & ~lost
-    counted = [f"{int(m.sum())} {w}{_listed(rules, m)}" for w, m in (("won", won), ("lost", lost), ("open", open_))]
-    needed = f"at least {claim.wins} won" + (f", at most {claim.losses} lost" if claim.losses is not None else "")
-    return verdict, f"{'; '.join(counted)}; needs {needed} of {len(rules)}"
+    parts = _stacked([_outlook(one) for one in findings])
+    verdict = str(count_of(parts, wins, losses))
+    open_ = ~parts.won & ~parts.lost
+    outcomes_ = (("won", parts.won), ("lost", parts.lost), ("open", open_))
+    counted = [f"{int(mask.sum())} {word}{_listed(asked, mask)}" for word, mask in outcomes_]
+    needed = f"at least {wins} won" + (f", at most {losses} lost" if losses is not None else "")
+    return verdict, f"{'; '.join(counted)}; needs {needed} of {len(asked)}"
 
 
-def _ids(rules: Sequence[Part], mask: np.ndarray) -> list[str]:
-    return [rule.id for rule, here in zip(rules, mask, strict=True) if here]
+def _ids(asked: Sequence[Asked], mask: np.ndarray) -> list[str]:
+    ids = [one.head.id if isinstance(one, Group) else one.id for one in asked]
+    return [name for name, here in zip(ids, mask, strict=True) if here]
 
 
-def _listed(rules: Sequence[Part], mask: np.ndarray) -> str:
-    return f" ({', '.join(_ids(rules, mask))})" if mask.any() else ""
+def _listed(asked: Sequence[Asked], mask: np.ndarray) -> str:
+    return f" ({', '.join(_ids(asked, mask))})" if mask.any() else ""
 
 
-def _outlook(finding: Finding) -> Outlook:
-    """A part whose treatment never reached its criterion is lost for good."""
+def _stacked(parts: Sequence[Outlook]) -> Outlook:
+    return Outlook(
+        *(np.array([getattr(one, name) for one in parts]) for name in ("won", "lost", "may_win", "may_lose"))
+    )
+
+
+def _outlook(finding: Finding | Decision) -> Outlook:
+    """What a part is and may become. One whose treatment never reached its criterion is lost for good."""
+    if isinstance(finding, Decision):
+        return conjunction(_stacked([_outlook(one) for one in finding.findings]))
     assert finding.hypothesis is not None
     no, yes = np.array(False), np.array(True)
+    if finding.undecided:
+        return Outlook(no, no, yes, yes)
     if np.isnan(finding.effect):
         return Outlook(no, yes, no, yes)
     found = outlook(finding.hypothesis, np.array(finding.low), np.array(finding.high))
@@ -185,42 +245,41 @@ def _outlook(finding: Finding) -> Outlook:
     return found
 
 
-def _combined_p(claim: Claim, p: Sequence[float | None]) -> float | None:
+def _combined_p(test: str, p: Sequence[float | None], wins: int) -> float | None:
     """The rule's p; parts without one (identities) are left out of all_of, and leave the other rules without."""
     known = np.array([one for one in p if one is not None])
-    if len(known) == 0 or (claim.test != "all_of" and len(known) < len(p)):
+    if len(known) == 0 or (test != "all_of" and len(known) < len(p)):
         return None
-    return float(combined_p(str(claim.test), known, claim.wins or 1))
+    return float(combined_p(test, known, wins))
 
 
-def closed_gate(claim: Claim, source: Source) -> str:
+def closed_gate(claim: ResolvedClaim, source: Source) -> str:
     """Why the claim cannot be believed whatever its data say: the first gate that is not met, or ""."""
-    for gate in claim.gate:
-        rule = Part(metric=gate.metric, table=gate.table or claim.table, where=gate.where, reduce=gate.reduce)
+    for gate in claim.gates:
         try:
-            mean = float(draw_sample(rule, source).values.mean())
+            sample = draw_sample(gate.rule, source)
         except ClaimError as error:
             raise ClaimError(f"gate: {error}") from None
-        if reason := _unmet(gate, mean, source.scale):
+        reason = f"gate: {sample.undecided}" if sample.undecided else _unmet(gate, float(sample.values.mean()))
+        if reason:
             return reason
     return ""
 
 
-def _unmet(gate: Gate, mean: float, scale: str) -> str:
-    least, most = at_scale(gate.at_least, scale), at_scale(gate.at_most, scale)
-    chosen = ", ".join(f"{name}: {value}" for name, value in gate.where.items())
+def _unmet(gate: ResolvedGate, mean: float) -> str:
+    chosen = ", ".join(f"{name}: {value}" for name, value in gate.rule.where.items())
     where = f" of {chosen}" if chosen else ""
-    if least is not None and mean < least:
-        return f"gate: mean {gate.metric}{where} is {mean:.4g}, not at least {least:g}"
-    if most is not None and mean > most:
-        return f"gate: mean {gate.metric}{where} is {mean:.4g}, not at most {most:g}"
+    if gate.at_least is not None and mean < gate.at_least:
+        return f"gate: mean {gate.rule.metric}{where} is {mean:.4g}, not at least {gate.at_least:g}"
+    if gate.at_most is not None and mean > gate.at_most:
+        return f"gate: mean {gate.rule.metric}{where} is {mean:.4g}, not at most {gate.at_most:g}"
     return ""
 
 
-def final_verdict(claim: Claim, own: Decision, *, gate: str, controls: Sequence[Decision]) -> tuple[str, str]:
+def final_verdict(claim: ResolvedClaim, own: Decision, *, gate: str, controls: Sequence[Decision]) -> tuple[str, str]:
     """The verdict of a tested claim with its reason; first match wins, as in `docs/claims.md`."""
     if claim.exploratory:
-        return REPORTED, ""
+        return REPORTED, own.reason if own.undecided else ""
     if gate:
         return INCONCLUSIVE, gate
     if own.verdict == CONTRADICTED:
@@ -229,4 +288,7 @@ def final_verdict(claim: Claim, own: Decision, *, gate: str, controls: Sequence[
     if passed:
         which = "its control" if len(controls) == 1 else f"{passed} of its {len(controls)} controls"
         return INCONCLUSIVE, f"{which} came out reproduced, so nothing here can be believed"
+    unknown = [control.undecided for control in controls if control.undecided]
+    if unknown and own.verdict != INCONCLUSIVE:
+        return INCONCLUSIVE, f"a control is undecided ({unknown[0]}), so nothing here can be believed"
     return own.verdict, own.reason

@@ -9,9 +9,9 @@ from typing import Any, get_args
 
 import numpy as np
 
-from dynatlas.claims.declaration import RestsOn
 from dynatlas.claims.kept import Kept
 from dynatlas.claims.verdicts import REPORTED, VERDICTS
+from dynatlas.claims.vocabulary import RestsOn
 from dynatlas.intervals import Floats
 
 LedgerRow = dict[str, Any]

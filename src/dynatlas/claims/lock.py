@@ -14,7 +14,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from dynatlas.claims.declaration import Claim
+from dynatlas.claims.rules import Asked, Group, ResolvedClaim, Rule
+from dynatlas.claims.vocabulary import Term
 
 Lock = dict[str, dict[str, dict[str, Any]]]
 
@@ -25,14 +26,44 @@ class LockError(ValueError):
     """A claim changed without a dated line that says why."""
 
 
-def claim_hash(claim: Claim, settings: Mapping[str, Any] | None = None) -> str:
+def claim_hash(claim: ResolvedClaim, settings: Mapping[str, Any] | None = None) -> str:
     """Sixteen hex digits over all that can change a verdict: the claim and the settings of its runs (seeds too).
 
-    Where the paper says it, and the paper's own figure, may be corrected without a new hash.
+    It is taken of what is asked at the scale, so that neither the way in which a claim is written nor the margin of
+    another scale changes it. Where the paper says it, and the paper's own figure, may be corrected without a new hash.
     """
-    declared = claim.model_dump(mode="json", by_alias=True, exclude={"source", "paper"}, exclude_defaults=True)
-    text = json.dumps({"claim": declared, "settings": settings or {}}, sort_keys=True, default=str)
+    names = ("scales", "decided_by", "exploratory", "level", "wins", "losses")
+    asked = {
+        **{name: getattr(claim, name) for name in names},
+        "id": claim.id,
+        "says": claim.head.says,
+        "test": claim.head.test,
+        "rests_on": claim.head.rests_on,
+        "asked": [_plain(one) for one in claim.asked],
+        "gates": [[_plain(gate.rule), gate.at_least, gate.at_most] for gate in claim.gates],
+        "controls": [
+            [one.declared.says, one.declared.permute, [_plain(rule) for rule in one.asked]] for one in claim.controls
+        ],
+    }
+    text = json.dumps({"claim": asked, "settings": settings or {}}, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _plain(asked: Asked) -> dict[str, Any]:
+    """A rule by what it reads and asks; the order in which columns are reduced counts, and so it is kept."""
+    if isinstance(asked, Group):
+        return {"id": asked.head.id, "says": asked.head.says, "all_of": [_plain(rule) for rule in asked.rules]}
+    names = ("id", "says", "table", "transform", "exact", "rests_on", "test", "margin", "target", "tolerance")
+    return {
+        **{name: getattr(asked, name) for name in names},
+        "terms": [[term.weight, asked.selects(term), _reduced(asked, term)] for term in asked.terms],
+        "statistic": asked.statistic and asked.statistic.model_dump(mode="json", by_alias=True, exclude_none=True),
+        "censored": asked.censored and asked.censored.model_dump(mode="json", exclude_none=True),
+    }
+
+
+def _reduced(rule: Rule, term: Term) -> list[tuple[str, str]]:
+    return list((rule.reduce if term.reduce is None else term.reduce).items())
 
 
 def lock_state(entries: Mapping[str, Mapping[str, Any]], claim: str, scale: str, now: str) -> str:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import NoReturn
 
 import numpy as np
 import pandas as pd
 
-from dynatlas.claims.declaration import Part, Term, at_scale, effective
+from dynatlas.claims.rules import Rule
 from dynatlas.claims.tables import ClaimError, Grid, Table, aligned, grid, reduce_grid, select
+from dynatlas.claims.vocabulary import Term
 from dynatlas.intervals import Floats
 from dynatlas.names import nearest
 from dynatlas.spread import levelled, no_spread, rounding
@@ -28,11 +30,14 @@ _SCALES: dict[str, Callable[[Floats], Floats]] = {
 
 @dataclass(frozen=True)
 class Sample:
-    """One value a seed; `unreached` are seeds whose treatment never reached its criterion (then the values are NaN)."""
+    """One value a seed; NaN where there is none, and then it is said why."""
 
     values: Floats
     seeds: tuple[int, ...]
     unreached: tuple[int, ...] = ()
+    """Seeds whose treatment never reached its criterion."""
+    undecided: str = ""
+    """Of a rule that a non-finite value leaves undecided: the first such value, by seed and condition."""
     error: float = 0.0
     """What rounding may have left in a value. Values that differ by no more over the seeds are made equal."""
     settled: bool = False
@@ -41,10 +46,9 @@ class Sample:
 
 @dataclass(frozen=True)
 class Source:
-    """Where a sample comes from: the prepared tables, the scale, the seeds that must be there."""
+    """Where a sample comes from: the prepared tables, the seeds that must be there."""
 
     tables: Mapping[str, Table]
-    scale: str
     seeds: Sequence[int] | None = None
 
     def table(self, name: str | None) -> Table:
@@ -57,14 +61,26 @@ class Source:
         return self.tables[name]
 
 
-def draw_sample(rule: Part, source: Source, permutation: Permutation | None = None) -> Sample:
+def draw_sample(rule: Rule, source: Source, permutation: Permutation | None = None) -> Sample:
     """The values of `rule`, one a seed, in the order of the seeds; for an identity its largest deviation.
 
     `permutation` shuffles what the rule's statistic pairs, within each seed. Raises ClaimError (see `tables`), also
     where several rows a seed are left, where a logarithm meets a value that is not positive, where a non-finite value
     has no declared meaning, and where an exact claim has values that differ between seeds.
     """
-    cells = [_term_grid(rule, term, source) for term in rule.compare.terms]
+    try:
+        return _drawn(rule, source, permutation)
+    except _Undecided as error:
+        seeds = tuple(source.seeds or source.table(rule.table).seeds)
+        return Sample(np.full(len(seeds), np.nan), seeds, undecided=str(error))
+
+
+class _Undecided(Exception):
+    """A non-finite value of a rule that says: then it is undecided."""
+
+
+def _drawn(rule: Rule, source: Source, permutation: Permutation | None) -> Sample:
+    cells = [_term_grid(rule, term, source) for term in rule.terms]
     seeds = cells[0].seeds
     for other in cells[1:]:
         if other.seeds != seeds:
@@ -76,9 +92,7 @@ def draw_sample(rule: Part, source: Source, permutation: Permutation | None = No
         len(cells) == 1 and rule.statistic is not None and not no_spread(cells[0].values, cells[0].error, axis=0).all()
     )
     if rule.statistic is not None:
-        cells = [
-            _statistic(rule, term, c, source, permutation) for term, c in zip(rule.compare.terms, cells, strict=True)
-        ]
+        cells = [_statistic(rule, term, c, source, permutation) for term, c in zip(rule.terms, cells, strict=True)]
     total, error = _weighted_sum(rule, cells)
     if rule.test == "identity":
         values = np.abs(total - (rule.target or 0.0)).max(axis=1)
@@ -89,14 +103,14 @@ def draw_sample(rule: Part, source: Source, permutation: Permutation | None = No
     return Sample(values, seeds, error=float(error.max()), settled=bool(no_spread(values)) and not varies)
 
 
-def _weighted_sum(rule: Part, cells: Sequence[Grid]) -> tuple[Floats, Floats]:
+def _weighted_sum(rule: Rule, cells: Sequence[Grid]) -> tuple[Floats, Floats]:
     """The sum over the terms, and its rounding, both `(seed, condition)`."""
     if rule.test != "identity":
         for one in cells:
             if one.values.shape[1] > 1:
                 free = ", ".join(one.free)
                 raise ClaimError(f"several rows a seed: {free} is free; fix it in `where` or `compare`, or `reduce` it")
-    weights = [term.weight for term in rule.compare.terms]
+    weights = [term.weight for term in rule.terms]
     sides = [aligned(cells[0], one) if len(cells) > 1 else (one.values, one.error) for one in cells]
     total = np.sum([weight * values for weight, (values, _) in zip(weights, sides, strict=True)], axis=0)
     error = np.sum([abs(weight) * own for weight, (_, own) in zip(weights, sides, strict=True)], axis=0)
@@ -106,7 +120,7 @@ def _weighted_sum(rule: Part, cells: Sequence[Grid]) -> tuple[Floats, Floats]:
     return np.where(np.abs(total) <= error, 0.0, total), error
 
 
-def _term_grid(rule: Part, term: Term, source: Source) -> Grid:
+def _term_grid(rule: Rule, term: Term, source: Source) -> Grid:
     """One term's values `(seed, condition)`, reduced and transformed; NaN only where a treatment is unreached."""
     cells = _meaning(rule, term, _cells(rule, term, source), source)
     cells = reduce_grid(cells, rule.reduce if term.reduce is None else term.reduce)
@@ -121,9 +135,9 @@ def _term_grid(rule: Part, term: Term, source: Source) -> Grid:
     return replace(cells, values=values, error=rounding(values) + cells.error / cells.values)
 
 
-def _cells(rule: Part, term: Term, source: Source, metric: str | None = None) -> Grid:
+def _cells(rule: Rule, term: Term, source: Source, metric: str | None = None) -> Grid:
     table = source.table(rule.table)
-    chosen = effective(rule, term)
+    chosen = rule.selects(term)
     name = metric or chosen.pop("metric", None)
     chosen.pop("metric", None)
     if not isinstance(name, str):
@@ -135,20 +149,19 @@ def _cells(rule: Part, term: Term, source: Source, metric: str | None = None) ->
         raise ClaimError(f"{table.name}, metric {name}, {chosen or 'all rows'}: {error}") from None
 
 
-def _meaning(rule: Part, term: Term, cells: Grid, source: Source) -> Grid:
+def _meaning(rule: Rule, term: Term, cells: Grid, source: Source) -> Grid:
     """Non-finite values replaced by what the claim declares them to stand for."""
     infinite = ~np.isfinite(cells.values)
     if not infinite.any():
         return cells
-    if rule.censored is None:
-        seed, condition = np.argwhere(infinite)[0]
-        raise ClaimError(f"a non-finite value (declare `censored` if it is a result): {cells.at(seed, condition)}")
+    if rule.censored is None or rule.censored.undecided:
+        _refuse_infinite(rule, infinite, cells, "a non-finite value")
     if term.weight > 0 and rule.censored.treatment == "contradicts":
         return replace(cells, values=np.where(infinite, np.nan, cells.values))
     if rule.censored.metric is not None:
         budget, _ = aligned(cells, _cells(rule, term, source, rule.censored.metric))
     else:
-        budget = np.full(cells.values.shape, at_scale(rule.censored.value, source.scale))
+        budget = np.full(cells.values.shape, rule.censored.value)
     return replace(
         cells,
         values=np.where(infinite, budget, cells.values),
@@ -156,7 +169,15 @@ def _meaning(rule: Part, term: Term, cells: Grid, source: Source) -> Grid:
     )
 
 
-def _statistic(rule: Part, term: Term, cells: Grid, source: Source, permutation: Permutation | None) -> Grid:
+def _refuse_infinite(rule: Rule, infinite: np.ndarray, cells: Grid, what: str) -> NoReturn:
+    """Say which value is not finite: an error, unless the rule says that it is then undecided."""
+    at = cells.at(*np.argwhere(infinite)[0])
+    if rule.censored is not None and rule.censored.undecided:
+        raise _Undecided(f"{what}: {at}")
+    raise ClaimError(f"{what} (declare `censored` if it is a result): {at}")
+
+
+def _statistic(rule: Rule, term: Term, cells: Grid, source: Source, permutation: Permutation | None) -> Grid:
     """The statistic of each seed, as a grid of one condition."""
     assert rule.statistic is not None
     x = _paired(rule, term, cells, source)
@@ -172,7 +193,7 @@ def _statistic(rule: Part, term: Term, cells: Grid, source: Source, permutation:
     return Grid(values[:, None], cells.seeds, cells.conditions.iloc[:1, :0], rounding(values[:, None]))
 
 
-def _paired(rule: Part, term: Term, cells: Grid, source: Source) -> Floats:
+def _paired(rule: Rule, term: Term, cells: Grid, source: Source) -> Floats:
     """What the metric is paired with, `(seed, condition)`: a condition's numbers or another metric."""
     assert rule.statistic is not None
     if cells.values.shape[1] < 3:
@@ -184,17 +205,16 @@ def _paired(rule: Part, term: Term, cells: Grid, source: Source) -> Floats:
     return _along(cells, str(rule.statistic.pairing), rule.statistic.slope.scale if rule.statistic.slope else "linear")
 
 
-def _other_metric(rule: Part, term: Term, source: Source, metric: str) -> Grid:
+def _other_metric(rule: Rule, term: Term, source: Source, metric: str) -> Grid:
     """The metric of a correlation on the same selection; conditions that its rows do not have are left out."""
     rows = source.table(rule.table).rows(metric)
     has = [str(column) for column in rows if not rows[column].isna().all()]
-    chosen = {name: value for name, value in effective(rule, term).items() if name in has and name != "metric"}
-    bare = rule.model_copy(update={"metric": metric, "where": {}})
+    chosen = {name: value for name, value in rule.selects(term).items() if name in has and name != "metric"}
+    bare = replace(rule, metric=metric, where={})
     cells = _cells(bare, term.model_copy(update={"select": chosen}), source)
     reduce = rule.reduce if term.reduce is None else term.reduce
     if not np.isfinite(cells.values).all():
-        seed, condition = np.argwhere(~np.isfinite(cells.values))[0]
-        raise ClaimError(f"with {metric}: a non-finite value: {cells.at(seed, condition)}")
+        _refuse_infinite(rule, ~np.isfinite(cells.values), cells, f"with {metric}: a non-finite value")
     return reduce_grid(cells, {name: how for name, how in reduce.items() if name in has})
 
 

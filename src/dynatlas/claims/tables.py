@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dynatlas.claims.declaration import Reduction, Selector, Value
+from dynatlas.claims.vocabulary import Reduction, Selector, Value
 from dynatlas.intervals import Floats
 from dynatlas.names import nearest
 from dynatlas.spread import rounding

@@ -9,9 +9,11 @@ from datetime import date
 from dynatlas.artefacts import write_bytes
 from dynatlas.atlas import Atlas
 from dynatlas.claims.checks import parse_claims
+from dynatlas.claims.declaration import Claim
 from dynatlas.claims.lock import LockError, claim_hash, lock_problems, update_lock
+from dynatlas.claims.resolve import resolve
 from dynatlas.config import ConfigError, read_yaml
-from dynatlas.nodes import ROOT
+from dynatlas.nodes import ROOT, Node
 from dynatlas.places import claims_path, read_lock, study_folder
 from dynatlas.steps.claims import run_settings
 
@@ -42,8 +44,10 @@ def study_hashes(atlas: Atlas, study: str) -> dict[str, str]:
     """Hash of each claim over its declaration and the settings of its runs at every scale that can decide something."""
     claims = parse_claims(read_yaml(claims_path(atlas.root, atlas.studies[study])))
     scales = [scale for scale in LOCKED_SCALES if scale in atlas.studies[study].scales]
-    nodes = {scale: atlas.plan(study, scale).node("claims", "claims") for scale in scales}
-    return {
-        claim.id: " ".join(f"{scale}:{claim_hash(claim, run_settings(claim, nodes[scale]))}" for scale in scales)
-        for claim in claims
-    }
+    nodes: dict[str, Node] = {scale: atlas.plan(study, scale).node("claims", "claims") for scale in scales}
+
+    def hash_at(claim: Claim, scale: str) -> str:
+        asked = resolve(claim, scale)
+        return f"{scale}:{claim_hash(asked, run_settings(asked, nodes[scale]))}"
+
+    return {claim.id: " ".join(hash_at(claim, scale) for scale in scales) for claim in claims}

@@ -7,16 +7,10 @@ import json
 from pathlib import Path
 
 from dynatlas.artefacts import write_bytes
-from dynatlas.claims.declaration import Claim
+from dynatlas.claims.declaration import ClaimsFile
 from dynatlas.config import AtlasConfig, ConfigError, Strict
 from dynatlas.declarations import StudySpec
 from dynatlas.nodes import ROOT
-
-
-class ClaimsFile(Strict):
-    """src/dynatlas/studies/<study>/claims.yaml: the statements of one paper, as data."""
-
-    claims: list[Claim]
 
 
 def schemas() -> dict[str, str]:

@@ -11,9 +11,10 @@ import pandas as pd
 from dynatlas import artefacts
 from dynatlas.claims.checks import parse_claims, reads
 from dynatlas.claims.decide import decide
-from dynatlas.claims.declaration import Claim
 from dynatlas.claims.ledger import join_rows
 from dynatlas.claims.lock import claim_hash, lock_state
+from dynatlas.claims.resolve import resolve
+from dynatlas.claims.rules import ResolvedClaim
 from dynatlas.claims.tables import ClaimError
 from dynatlas.config import read_yaml
 from dynatlas.nodes import ROOT, Node
@@ -36,13 +37,13 @@ def decide_study(node: Node) -> None:
     lock = read_lock(ROOT).get(node.study, {})
     scale = node.scale.removesuffix("-dev")
     rows: list[dict[str, Any]] = []
-    for claim in parse_claims(read_yaml(ROOT / file), file):
+    for declared in parse_claims(read_yaml(ROOT / file), file):
+        claim = resolve(declared, scale)
         now = claim_hash(claim, run_settings(claim, node))
         try:
             decided = decide(
                 claim,
                 tables,
-                scale=scale,
                 study=node.study,
                 seeds=expected_seeds(claim, node),
                 base_seed=node.base_seed,
@@ -55,14 +56,14 @@ def decide_study(node: Node) -> None:
     artefacts.write_json(Path(node.outputs[0]), node.provenance, {"rows": rows})
 
 
-def expected_seeds(claim: Claim, node: Node) -> list[int] | None:
+def expected_seeds(claim: ResolvedClaim, node: Node) -> list[int] | None:
     """The seeds that must be there for a claim: those of its tables, or None where its tables differ in them."""
     tables = {table for table, _ in reads(claim) if table in node.needs}
     found = {part.seeds for table in tables for part in node.needs[str(table)]}
     return list(found.pop()) if len(found) == 1 else None
 
 
-def run_settings(claim: Claim, node: Node) -> dict[str, Any]:
+def run_settings(claim: ResolvedClaim, node: Node) -> dict[str, Any]:
     """Call, settings and seeds of everything that a claim's tables are made from, and the base seed of all draws.
 
     The device is left out: its draws are others, but a verdict is meant for whichever machine there is.
