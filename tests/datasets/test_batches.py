@@ -54,3 +54,9 @@ def test_epochs_are_as_many_updates_as_fit_into_them():
     for given in ({}, {"updates": 3, "epochs": 1}):
         with pytest.raises(ValueError, match="wanted is one of the two"):
             batch_order(23, size=5, generators=streams(1), **given)
+
+
+@pytest.mark.parametrize(("count", "size"), [(0, 3), (5, 0)])
+def test_batches_of_nothing_are_refused(count, size):
+    with pytest.raises(ValueError, match=f"batch = {size} of {count} examples"):
+        draw_batch(count, size=size, generators=streams(1))

@@ -174,6 +174,7 @@ def test_a_diverged_member_stands_still_is_counted_and_troubles_nobody():
     sound = fit(by_step, quadratic, start(), steps=9, optimiser=Adam(lr=0.1), clip_norm=1.0)
     until = fit(by_step, quadratic, start(), steps=4, optimiser=Adam(lr=0.1), clip_norm=1.0)
     assert fitted.diverged_at.tolist() == [-1, 4, -1]
+    assert fitted.diverged_by([0, 4, 5, 9]).tolist() == [[False] * 3, [False] * 3, *[[False, True, False]] * 2]
     assert fitted.diverged == 1
     assert torch.equal(fitted.parameters["w"][1], until.parameters["w"][1])
     assert torch.equal(fitted.parameters["w"][[0, 2]], sound.parameters["w"][[0, 2]])

@@ -177,7 +177,7 @@ def test_rule_files_hold_functions_in_one_place_only():
     assert len((ROOT / "Snakefile").read_text().splitlines()) <= 70
 
 
-PARTS = ("ensemble", "instruments", "models", "optim", "tasks", "datasets", "problems")
+WINGS = ("ensemble", "instruments", "models", "optim", "tasks", "datasets", "problems")
 
 
 def half_abstract(trees):
@@ -192,7 +192,7 @@ def half_abstract(trees):
 
 
 def test_a_class_of_the_wings_is_abstract_or_final(trees):
-    assert half_abstract([tree for path, tree in trees.items() if path.relative_to(PACKAGE).parts[0] in PARTS]) == []
+    assert half_abstract([tree for path, tree in trees.items() if path.relative_to(PACKAGE).parts[0] in WINGS]) == []
 
 
 def test_a_class_that_is_half_of_each_would_be_found():

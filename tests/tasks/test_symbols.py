@@ -134,3 +134,13 @@ def test_mistakes_are_named():
 def test_symbols_of_any_whole_type():
     small = torch.tensor([0, 2, 1], dtype=torch.uint8)
     assert torch.equal(one_hot(small, 3, torch.float32), torch.eye(3)[[0, 2, 1]])
+
+
+def test_chosen_trials_are_those_of_the_whole():
+    text = lagging.lag_text(200, generators=streams(3, 4))
+    batch = lagging.draw_windows(text, 7, steps=12, generators=streams(3, 4))
+    for chosen in (torch.tensor([5, 0]), slice(2, 4)):
+        some = batch.trials(chosen)
+        for name in ("x", "target", "y", "mask"):
+            assert torch.equal(getattr(some, name), getattr(batch, name)[:, :, chosen])
+        assert torch.equal(some.counted, batch.counted)

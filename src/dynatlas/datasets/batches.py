@@ -32,5 +32,10 @@ def batch_order(
 
 
 def draw_batch(count: int, *, size: int, generators: Sequence[Generator]) -> Tensor:
-    """The next batch of each seed, long (seed, size): `size` of `count` examples, drawn with replacement."""
+    """The next batch of each seed, long (seed, size): `size` of `count` examples, drawn with replacement.
+
+    Raises ValueError for a size or a count below 1.
+    """
+    if min(count, size) < 1:
+        raise ValueError(f"batch = {size} of {count} examples: wanted is at least 1 of at least 1")
     return torch.stack([torch.randint(count, (size,), generator=own, device=own.device) for own in generators])

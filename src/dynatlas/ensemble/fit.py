@@ -81,6 +81,11 @@ class Fitted:
         """How many members diverged."""
         return int((self.diverged_at >= 0).sum())
 
+    def diverged_by(self, steps: Sequence[int]) -> Tensor:
+        """(step, member), bool: which members had not stayed finite after so many updates."""
+        after = torch.tensor(list(steps), device=self.diverged_at.device)[:, None]
+        return (self.diverged_at >= 0) & (self.diverged_at < after)
+
 
 def fit(
     draw: Draw,

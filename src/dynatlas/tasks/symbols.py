@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Generator, Tensor
@@ -23,6 +23,11 @@ class SymbolBatch:
     """As y: 1 at the steps that the loss is read at, else 0."""
     counted: Tensor
     """(time,), bool: the steps that the accuracy is read at."""
+
+    def trials(self, chosen: Tensor | slice) -> SymbolBatch:
+        """These trials alone."""
+        parts = {name: getattr(self, name)[:, :, chosen] for name in ("x", "target", "y", "mask")}
+        return replace(self, **parts)
 
 
 def cross_entropy(outputs: Tensor, batch: SymbolBatch) -> Tensor:

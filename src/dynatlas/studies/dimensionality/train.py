@@ -68,12 +68,11 @@ def train_profiles(
     recipe = Recipe(batch, steps, [learning_rate], [0.0], snapshots=snapshots)
     found: dict[str, Group] = {}
     along = Members(step=snapshots, seed=job.seeds)
-    after = torch.tensor(snapshots, device=job.device)
     labels = problem.data.train.y.expand(len(job.seeds), 1, -1)
     for name, activation in arms[data].items():
         model = network(problem, width, depth, activation)
         fitted = learn(job, problem, model, recipe, labels, name=name)
-        diverged = {"diverged": (fitted.diverged_at >= 0) & (fitted.diverged_at < after[:, None])}
+        diverged = {"diverged": fitted.diverged_by(snapshots)}
         found[name] = Group(along, fitted.logs["snapshots"].at(snapshots) | diverged)
     return {"networks": stack(found, "arm")}
 

@@ -80,14 +80,14 @@ def train_networks(
         name=f"{cell} on {text}",
     )
     noted, course = (fitted.logs[name].at(snapshots) for name in ("networks", "course"))
-    diverged = fitted.diverged_at >= 0
-    wild = diverged & (fitted.diverged_at < torch.tensor(snapshots, device=job.device)[:, None])
-    losses = torch.where(wild | ~course["loss"].isfinite(), math.log(corpus.symbols), course["loss"])
+    losses = torch.where(
+        fitted.diverged_by(snapshots) | ~course["loss"].isfinite(), math.log(corpus.symbols), course["loss"]
+    )
     along = Members(step=snapshots, **members.axes)
     return {
         "networks": Group(along, {name: members.split(noted[name], dim=1) for name in start}),
         "course": Group(along, {"loss": members.split(losses, dim=1)}),
-        "drawn": Group(members, drawn | {"diverged": members.split(diverged)}),
+        "drawn": Group(members, drawn | {"diverged": members.split(fitted.diverged_at >= 0)}),
     }
 
 
@@ -122,12 +122,5 @@ def validation_loss(net: Stacked, params: Params, held_out: SymbolBatch) -> Tens
     trials = held_out.target.shape[2]
     total = torch.zeros(len(params["w_out"]), device=held_out.x.device)
     for chosen in torch.arange(trials, device=held_out.x.device).split(CHUNK):
-        part = SymbolBatch(
-            x=held_out.x[:, :, chosen],
-            target=held_out.target[:, :, chosen],
-            y=held_out.y[:, :, chosen],
-            mask=held_out.mask[:, :, chosen],
-            counted=held_out.counted,
-        )
-        total = total + prediction_loss(net, params, part) * len(chosen)
+        total = total + prediction_loss(net, params, held_out.trials(chosen)) * len(chosen)
     return total / trials
