@@ -11,10 +11,11 @@ import pytest
 import torch
 
 from dynatlas.jobs import Job, Run
+from dynatlas.members import Group, Members
 from dynatlas.models.gain_saturation_rnn import GainSaturationRNN
 from dynatlas.problems.sequences import SequenceBatch, permuted_images
 from dynatlas.studies.adaptive_activation import dynamics, measure, train
-from dynatlas.studies.adaptive_activation.cells import Cell, Schedule, cells_of, start
+from dynatlas.studies.adaptive_activation.cells import Schedule, cells_of, start
 from dynatlas.studies.adaptive_activation.problems import accuracies, losses, network_for_task, problem_for
 
 JOB = Job(study="adaptive-activation", seeds=[0, 1])
@@ -37,7 +38,9 @@ CELLS = {
     "frozen": ["one"],
     "late heterogeneous": ["one"],
 }
-LISTED = cells_of(CELLS, GRIDS)
+MEMBERS = Members(seed=JOB.seeds, cell=cells_of(CELLS, GRIDS))
+MANY = len(MEMBERS) // 2
+"""Cells of each seed."""
 CHANGES = {"ramp": {"kind": "ramp"}, "noise": {"kind": "noise", "sd": 0.2}}
 IMAGES = {"source": "digits", "train": 1397, "test": 30, "pixels_per_step": 8}
 SHAPE = {"n": 5.0, "s": 0.0, "units": 6, "batch": 8, "images": IMAGES, "changes": CHANGES}
@@ -65,8 +68,7 @@ ADAPTED = adapted_run(BASE)
 
 def own(run: Run, name: str, mode: str) -> torch.Tensor:
     """(seed, cell of this mode, ...)."""
-    places = [at for at, cell in enumerate(LISTED) if cell.mode == mode]
-    return run[name].unflatten(0, (-1, len(LISTED)))[:, places]
+    return run["networks"].at(mode=mode)[name]
 
 
 # ------------------------------------------------------------------ cells
@@ -75,7 +77,10 @@ def own(run: Run, name: str, mode: str) -> torch.Tensor:
 def test_cells_are_the_products_of_their_grids_each_once():
     listed = cells_of({"static": ["one", "starts"], "frozen": ["one"]}, GRIDS)
     starts = [(5, 0), (1, 0), (1, 0.5), (5, 0.5)]
-    assert listed == [Cell("static", n, s) for n, s in starts] + [Cell("frozen", 5, 0)]
+    assert listed == [
+        *({"mode": "static", "n": n, "s": s} for n, s in starts),
+        {"mode": "frozen", "n": 5, "s": 0},
+    ]
 
 
 @pytest.mark.parametrize(("cells", "message"), [({"still": ["one"]}, "'still'"), ({"static": ["two"]}, "'two'")])
@@ -85,19 +90,20 @@ def test_unknown_modes_and_grids_are_named(cells, message):
 
 
 def test_all_cells_of_a_seed_start_from_the_same_weights():
-    params = start(GainSaturationRNN(2, 4, 3), JOB.generators("initialisation"), LISTED)
+    n, s = MEMBERS.of("n"), MEMBERS.of("s")
+    params = start(GainSaturationRNN(2, 4, 3), JOB.generators("initialisation"), n, s)
     for name, part in params.items():
-        each = part.unflatten(0, (2, -1))
+        each = MEMBERS.split(part)
         if name in ("gain", "saturation"):
-            wanted = torch.tensor([cell.n if name == "gain" else cell.s for cell in LISTED])
-            assert torch.equal(each, wanted[None, :, None].expand(2, -1, 4))
+            wanted = torch.tensor(n if name == "gain" else s)
+            assert torch.equal(part, wanted[:, None].expand(-1, 4))
         else:
             assert torch.equal(each, each[:, :1].expand_as(each)), name
 
 
 def test_shape_learning_rate_is_a_ratio_that_scales_the_step_of_shapes_alone():
-    ratios = Schedule.of(LISTED, 2, updates=UPDATES, ratio=0.5, device="cpu").ratio.unflatten(0, (2, -1))[0]
-    assert {cell.mode: float(ratio) for cell, ratio in zip(LISTED, ratios, strict=True)} == {
+    ratios = Schedule.of(MEMBERS, updates=UPDATES, ratio=0.5, device="cpu").ratio
+    assert {mode: float(ratio) for mode, ratio in zip(MEMBERS.of("mode"), ratios, strict=True)} == {
         **dict.fromkeys(("static", "homogeneous", "heterogeneous", "late heterogeneous"), 0.5),
         "frozen": 0.0,
     }
@@ -110,8 +116,8 @@ def test_shape_learning_rate_is_a_ratio_that_scales_the_step_of_shapes_alone():
 def test_each_mode_learns_what_it_may(run):
     for name in ("gain", "saturation"):
         for mode in ("static", "frozen"):
-            begin = torch.tensor([getattr(c, {"gain": "n", "saturation": "s"}[name]) for c in LISTED if c.mode == mode])
-            assert torch.equal(own(run, name, mode), begin[None, :, None].expand(2, -1, 6)), mode
+            begin = torch.tensor(MEMBERS.at(mode=mode).of({"gain": "n", "saturation": "s"}[name]))
+            assert torch.equal(own(run, name, mode).flatten(0, 1), begin[:, None].expand(-1, 6)), mode
         shared = own(run, name, "homogeneous")
         assert torch.equal(shared, shared[..., :1].expand_as(shared))
         assert (shared.std(dim=0) > 0).all(), "seeds differ"
@@ -120,37 +126,37 @@ def test_each_mode_learns_what_it_may(run):
 
 def test_a_frozen_network_is_the_static_one_and_none_else_is():
     for run in GRID:
-        place = [cell for cell in LISTED if cell.mode == "static"].index(Cell("static", 5, 0))
-        for name in train.SETS["weights"]:
-            static = own(run, name, "static")[:, place]
-            assert torch.equal(own(run, name, "frozen")[:, 0], static)
-        assert not torch.equal(own(run, "w_rec", "heterogeneous")[:, 2], own(run, "w_rec", "static")[:, 2])
+        of_start = run["networks"].at(n=5, s=0)
+        modes = ("static", "frozen", "heterogeneous")
+        static, frozen, other = (of_start.at(cell={"mode": mode}) for mode in modes)
+        assert all(torch.equal(static[name], frozen[name]) for name in train.SETS["weights"])
+        assert not torch.equal(static["w_rec"], other["w_rec"])
 
 
 def test_late_networks_are_static_ones_up_to_the_middle():
-    run = GRID[0]
-    at = [cell.mode for cell in LISTED].index("late heterogeneous")
-    fixed = LISTED.index(Cell("static", 5, 0))
-    course, spread = (run[name].unflatten(1, (2, -1)) for name in ("loss", "saturation_sd"))
-    assert run["steps"].tolist() == [0, 3, 6]
-    assert torch.equal(course[:2, :, at], course[:2, :, fixed])
-    assert spread[:2, :, at].max() == 0
-    assert spread[2, :, at].min() > 0
+    course = GRID[0]["course"].at(n=5, s=0)
+    assert course.members.axes["update"] == [0, 3, 6]
+    late, fixed = (course.at(mode=mode) for mode in ("late heterogeneous", "static"))
+    assert torch.equal(late["loss"][:2], fixed["loss"][:2])
+    assert late["saturation_sd"][:2].max() == 0
+    assert late["saturation_sd"][2].min() > 0
 
 
 def test_one_seed_or_one_cell_more_leaves_the_others_bits():
     alone = grid_run("digits", Job(study="adaptive-activation", seeds=[0]), {"homogeneous": ["starts"]})
     together = grid_run("digits", JOB, {"homogeneous": ["starts"]})
     for name in ("w_rec", "gain"):
-        assert torch.equal(together[name][:4], alone[name])
-        torch.testing.assert_close(own(GRID[0], name, "homogeneous")[0], alone[name], rtol=0, atol=1e-6)
+        first = own(alone, name, "homogeneous")[0]
+        assert torch.equal(own(together, name, "homogeneous")[0], first)
+        torch.testing.assert_close(own(GRID[0], name, "homogeneous")[0], first, rtol=0, atol=1e-6)
 
 
 def test_parts_of_a_stack_give_the_losses_and_gradients_of_the_whole():
     problem = problem_for(JOB, "copy", TASKS["copy"])
     rnn = network_for_task("copy", problem, 6)
-    params = {name: p.double() for name, p in start(rnn, JOB.generators("initialisation"), LISTED).items()}
-    batch = problem.train(0).for_members(len(LISTED))
+    begin = start(rnn, JOB.generators("initialisation"), MEMBERS.of("n"), MEMBERS.of("s"))
+    params = {name: p.double() for name, p in begin.items()}
+    batch = problem.train(0).for_members(MANY)
     batch = replace(batch, x=batch.x.double())
     found = []
     for together in (0, 5):
@@ -194,27 +200,26 @@ def test_every_task_has_a_problem_and_a_network_of_its_sizes(task):
 
 def test_changed_inputs_come_change_by_change():
     x = torch.rand(2, 8, 3, 4, generator=torch.Generator().manual_seed(0))
-    seen = train.changed(x, {"none": {}} | CHANGES, JOB.generators("input noise")).unflatten(0, (2, 3))
+    seen = train.changed(x, {"none": {}} | CHANGES, JOB.generators("input noise"))
     assert torch.equal(seen[:, 0], x)
     torch.testing.assert_close(seen[:, 1, 3], x[:, 3] * 4 / 8)
     assert float((seen[:, 2] - x).std()) == pytest.approx(0.2, rel=0.15)
 
 
 def test_a_set_of_parameters_adapts_and_nothing_else():
-    begin = {name: part[::3] for name, part in train.params_of(BASE, "cpu").items()}
+    begin = BASE["networks"].at(change="none")
     for name in begin:
-        after = ADAPTED[name].unflatten(0, (2, len(CHANGES), len(train.SETS)))
-        for which, parts in enumerate(train.SETS.values()):
-            same = torch.equal(after[:, :, which], begin[name][:, None].expand_as(after[:, :, which]))
-            assert same == (name not in parts), (name, parts)
-    one = ADAPTED["gain"].unflatten(0, (2, len(CHANGES), len(train.SETS)))[:, :, 0]
+        for which, after in ADAPTED["networks"].each("parameters"):
+            same = torch.equal(after[name], begin[name][:, None].expand_as(after[name]))
+            assert same == (name not in train.SETS[which]), (name, which)
+    one = ADAPTED["networks"].at(parameters="one shape")["gain"]
     assert torch.equal(one, one[..., :1].expand_as(one))
 
 
 def test_adaptation_in_parts_is_the_same():
     parted = adapted_run(BASE, together=7)
     for name in ("gain", "w_rec", "b"):
-        torch.testing.assert_close(parted[name], ADAPTED[name], rtol=0, atol=1e-5)
+        torch.testing.assert_close(parted["networks"][name], ADAPTED["networks"][name], rtol=0, atol=1e-5)
 
 
 def test_adaptation_is_measured_from_what_networks_did_before():
@@ -225,7 +230,7 @@ def test_adaptation_is_measured_from_what_networks_did_before():
     for (seed, change, _), row in wide.dropna().iterrows():
         assert row["gain"] == pytest.approx(row["accuracy"] - before[seed, change])
     rnn, test = GainSaturationRNN(8, 6, 10), permuted_images(**IMAGES).test
-    clean = {name: part[3:4] for name, part in train.params_of(BASE, "cpu").items()}  # seed 1, inputs as they are
+    clean = BASE["networks"].at(seed=1, change="none").flat()
     outputs = rnn.rollout(clean, test.x.transpose(0, 1))[0, -1] @ clean["w_out"][0] + clean["b_out"][0]
     assert before[1, "none"] == pytest.approx(float((outputs.argmax(-1) == test.y).double().mean()))
 
@@ -234,26 +239,32 @@ def test_adaptation_is_measured_from_what_networks_did_before():
 
 
 def made_up(task: str, accuracy: torch.Tensor, cells: dict, grids: dict, **arrays: torch.Tensor) -> Run:
-    """A run with this accuracy (note, seed, cell)."""
-    notes, seeds, count = accuracy.shape
-    never = torch.full((seeds * count,), -1)
-    plain = {"accuracy": accuracy.flatten(1), "steps": 10 * torch.arange(notes), "diverged_at": never}
-    plain |= {"loss": -accuracy.flatten(1), "chance": torch.tensor(0.1, dtype=torch.float64)}
-    plain["w_out"] = torch.zeros(seeds * count, 1, 10)
-    settings = {"task": task, "cells": cells, "grids": grids}
-    return Run(plain | arrays, seeds=list(range(seeds)), settings=settings)
+    """A run with this accuracy (note, seed, cell); `diverged_at` and what else is noted, likewise."""
+    notes, seeds, _ = accuracy.shape
+    members = Members(seed=range(seeds), cell=cells_of(cells, grids))
+    outcome = {"diverged_at": arrays.pop("diverged_at", torch.full(members.shape, -1))}
+    course = {"accuracy": accuracy, "loss": -accuracy} | arrays
+    groups = {
+        "networks": Group(members, {"w_out": torch.zeros(*members.shape, 1, 10)}),
+        "course": Group(Members(update=range(0, 10 * notes, 10), **members.axes), course),
+        "outcome": Group(members, outcome),
+        "chance": torch.tensor(0.1, dtype=torch.float64),
+    }
+    return Run(groups, seeds=list(range(seeds)), settings={"task": task})
 
 
 def test_a_network_that_diverges_counts_at_chance_from_there():
     accuracy = torch.tensor([0.1, 0.5, 0.7, 0.9], dtype=torch.float64)[:, None, None].repeat(1, 1, 2)
-    grids, second = {"g": {"n": [1, 5], "s": [0]}}, torch.tensor([-1, 15])
+    grids, second = {"g": {"n": [1, 5], "s": [0]}}, torch.tensor([[-1, 15]])
     run = made_up("digits", accuracy, {"static": ["g"]}, grids, diverged_at=second)
-    assert measure.course_of(run).T.tolist() == [[0.1, 0.5, 0.7, 0.9], [0.1, 0.5, 0.1, 0.1]]
+    assert measure.course_of(run)[:, 0].T.tolist() == [[0.1, 0.5, 0.7, 0.9], [0.1, 0.5, 0.1, 0.1]]
     scores = measure.scores_of(run)
-    assert scores["final"].tolist() == [0.9, 0.1]
-    assert scores["area"].tolist() == pytest.approx([(0.3 + 0.6 + 0.8) / 3, (0.3 + 0.3 + 0.1) / 3])
+    assert scores["final"][0].tolist() == [0.9, 0.1]
+    assert scores["area"][0].tolist() == pytest.approx([(0.3 + 0.6 + 0.8) / 3, (0.3 + 0.3 + 0.1) / 3])
     late = math.log(10)  # the loss of a guess, from the third note on
-    assert scores["loss_area"].tolist() == pytest.approx([(0.3 + 0.6 + 0.8) / 3, (0.3 + (0.5 - late) / 2 - late) / 3])
+    assert scores["loss_area"][0].tolist() == pytest.approx(
+        [(0.3 + 0.6 + 0.8) / 3, (0.3 + (0.5 - late) / 2 - late) / 3]
+    )
 
 
 def test_gains_are_paired_over_starts():
@@ -302,8 +313,8 @@ def test_tasks_are_told_apart_by_how_shapes_moved_unless_labels_are_exchanged():
     grids, runs = {"g": {"n": [1, 5, 20], "s": [0, 0.5]}}, []
     stream = torch.Generator().manual_seed(1)
     for task, push in (("digits", 0.3), ("copy", -0.3)):
-        n = torch.tensor([1.0, 1, 5, 5, 20, 20]).repeat(12)
-        move = push + 0.05 * torch.randn(12 * 6, generator=stream)
+        n = torch.tensor([1.0, 1, 5, 5, 20, 20]).expand(12, -1)
+        move = push + 0.05 * torch.randn(12, 6, generator=stream)
         shapes = {"gain_mean": torch.stack([n, n * (1 + move)]), "saturation_mean": torch.stack([0 * n, move])}
         runs.append(made_up(task, torch.zeros(2, 12, 6).double(), {"homogeneous": ["g"]}, grids, **shapes))
     found = measure.measure_decoding(job, grid=runs, tasks=["digits", "copy"], update=10).groupby("labels")["value"]
@@ -314,10 +325,10 @@ def test_tasks_are_told_apart_by_how_shapes_moved_unless_labels_are_exchanged():
 def test_tables_of_the_grid_hold_every_cell():
     performance = measure.measure_performance(JOB, grid=GRID)
     course = measure.measure_course(JOB, grid=GRID)
-    assert len(performance) == 2 * 2 * len(LISTED) * 6
+    assert len(performance) == 2 * 2 * MANY * 6
     last = course.query(f"metric == 'accuracy' and update == {UPDATES}")
     both = last.merge(performance.query("metric == 'final'"), on=["task", "mode", "n", "s", "seed"])
-    assert len(both) == 2 * 2 * len(LISTED)
+    assert len(both) == 2 * 2 * MANY
     assert (both["value_x"] == both["value_y"]).all()
     units = measure.measure_units(JOB, grid=GRID)
     spread = units.query("metric == 'saturation'").groupby(["task", "n", "s", "seed"])["value"].std()

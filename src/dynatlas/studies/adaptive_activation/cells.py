@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, product
+from typing import Any
 
 import torch
 from torch import Generator, Tensor
 
 from dynatlas.ensemble.parameters import Params
+from dynatlas.members import Members, Record
 from dynatlas.models.gain_saturation import pooled, shape_parameters
 from dynatlas.models.gain_saturation_rnn import GainSaturationRNN
 
@@ -23,17 +25,8 @@ late: fixed for the first half of the updates.
 Grids = Mapping[str, Mapping[str, Sequence[float]]]
 
 
-@dataclass(frozen=True)
-class Cell:
-    """A start in one mode."""
-
-    mode: str
-    n: float
-    s: float
-
-
-def cells_of(cells: Mapping[str, Sequence[str]], grids: Grids) -> list[Cell]:
-    """The cells of every mode: the products n x s of its grids, each start once, in the order of declaration.
+def cells_of(cells: Mapping[str, Sequence[str]], grids: Grids) -> list[Record]:
+    """The cells (`mode`, `n`, `s`) of every mode: the products n x s of its grids, each once, in declared order.
 
     Raises ValueError for an unknown mode or grid.
     """
@@ -42,21 +35,19 @@ def cells_of(cells: Mapping[str, Sequence[str]], grids: Grids) -> list[Cell]:
         if unknown:
             raise ValueError(f"cells: {unknown[0]!r}: known are {', '.join(known)}")
     listed = [
-        Cell(mode, float(n), float(s))
+        (mode, float(n), float(s))
         for mode, names in cells.items()
         for name in names
         for n, s in product(grids[name]["n"], grids[name]["s"])
     ]
-    return list(dict.fromkeys(listed))
+    return [{"mode": mode, "n": n, "s": s} for mode, n, s in dict.fromkeys(listed)]
 
 
-def start(rnn: GainSaturationRNN, generators: Sequence[Generator], cells: Sequence[Cell]) -> Params:
-    """Parameters of seeds x cells, seed-major: all cells of a seed have the same weights."""
-    params = rnn.initialise(generators, len(cells), shared=True)
-    n, s = (
-        params["w_rec"].new_tensor(one).repeat(len(generators)) for one in ([c.n for c in cells], [c.s for c in cells])
-    )
-    return params | shape_parameters("heterogeneous", n, s, units=rnn.units)
+def start(rnn: GainSaturationRNN, generators: Sequence[Generator], n: Sequence[Any], s: Sequence[Any]) -> Params:
+    """Parameters of members that begin at (n, s), seed by seed: all of a seed have the same weights."""
+    params = rnn.initialise(generators, len(n) // len(generators), shared=True)
+    shapes = (params["w_rec"].new_tensor(one) for one in (n, s))
+    return params | shape_parameters("heterogeneous", *shapes, units=rnn.units)
 
 
 @dataclass(frozen=True)
@@ -71,16 +62,16 @@ class Schedule:
     """Learning rate of the shape over that of the weights."""
 
     @classmethod
-    def of(cls, cells: Sequence[Cell], seeds: int, *, updates: int, ratio: float, device: str) -> Schedule:
-        """For seeds x cells."""
-        modes = [cell.mode for cell in cells]
+    def of(cls, members: Members, *, updates: int, ratio: float, device: str) -> Schedule:
+        """By the `mode` of each member."""
+        modes = [str(mode) for mode in members.of("mode")]
         begin = {"static": updates, "late homogeneous": updates // 2, "late heterogeneous": updates // 2}
         parts = (
             [mode.endswith("homogeneous") for mode in modes],
             [begin.get(mode, 0) for mode in modes],
             [0.0 if mode == "frozen" else ratio for mode in modes],
         )
-        return cls(*(torch.tensor(part, device=device).repeat(seeds) for part in parts))
+        return cls(*(torch.tensor(part, device=device) for part in parts))
 
     def in_use(self, params: Params, step: int) -> Params:
         """The parameters that a network computes with at an update: shared where they are, detached while fixed."""

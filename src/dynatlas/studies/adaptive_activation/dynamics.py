@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pandas as pd
@@ -9,24 +10,26 @@ import torch
 from torch import Tensor
 
 from dynatlas.devices import moved
-from dynatlas.ensemble.parameters import Params, select_members
+from dynatlas.ensemble.parameters import Params
 from dynatlas.instruments.embedding import principal_components
 from dynatlas.instruments.gradients import jacobian_norms
 from dynatlas.instruments.information import mixed_ksg
 from dynatlas.instruments.lyapunov import jacobians_along, lyapunov_spectrum
 from dynatlas.jobs import Job, Run
+from dynatlas.members import Members
 from dynatlas.models.gain_saturation_rnn import GainSaturationRNN
 from dynatlas.reductions import mean_over_first
 from dynatlas.studies.adaptive_activation.cells import Grids, cells_of, start
-from dynatlas.studies.adaptive_activation.measure import by_cell, grid_rows, jobs_of, scores_of
+from dynatlas.studies.adaptive_activation.measure import scores_of
 from dynatlas.studies.adaptive_activation.problems import network_for_task, problem_for
-from dynatlas.studies.adaptive_activation.train import params_of
+from dynatlas.tables import gathered, tidy
 
 
+@gathered
 def measure_dynamics(
     job: Job, *, grid: list[Run], task: str, tasks: dict[str, Any], grids: Grids, starts: list[str],
     sequences: int, burn_in: int, norm_steps: int, information: dict[str, Any],
-) -> pd.DataFrame:  # fmt: skip
+) -> Iterator[pd.DataFrame]:  # fmt: skip
     """Lyapunov exponents and Jacobians of static networks of these starts, before and after training (`network`).
 
     `lyapunov`: the leading exponent, in nats a step, driven by the first `sequences` held-out sequences of the task,
@@ -36,33 +39,27 @@ def measure_dynamics(
     (see `shared_information`).
     """
     problem, wanted = problem_for(job, task, tasks[task]), cells_of({"static": starts}, grids)
+    members = Members(seed=job.seeds, cell=wanted).at(mode="static")
     rnn, batch = network_for_task(task, problem, tasks[task]["units"]), problem.held_out()
     x = batch.x[0, :, :sequences].transpose(0, 1).flatten(0, 1)[:, None].double()
-    cells, run = next((cells, run) for name, cells, run in jobs_of(grid) if name == task)
-    places = torch.tensor([cells.index(cell) for cell in wanted])
-    members = (torch.arange(len(job.seeds))[:, None] * len(cells) + places).flatten()
+    run = next(run for run in grid if run.settings["task"] == task)
+    begin = start(rnn, job.generators("initialisation"), members.of("n"), members.of("s"))
     networks = {
-        "untrained": moved(start(rnn, job.generators("initialisation"), wanted), job.device),
-        "trained": select_members(params_of(run, job.device), members),
+        "untrained": moved(begin, job.device),
+        "trained": run["networks"].at(cell=wanted).to(job.device).flat(),
     }
     driven = {network: leading_exponent(rnn, params, x, burn_in) for network, params in networks.items()}
     untrained = networks["untrained"]
     unbiased = {name: part for name, part in untrained.items() if name != "b"}
     found = jacobian_norms_along(rnn, untrained, x[:norm_steps]) | {
+        "lyapunov": driven["untrained"],
         "closeness": -driven["untrained"].abs(),
-        "area": scores_of(run)["area"][members],
+        "area": members.flat(scores_of(run).at(cell=wanted)["area"]),
         "lyapunov_autonomous": leading_exponent(rnn, unbiased, torch.zeros_like(x), burn_in),
         "information": shared_information(rnn, untrained, batch.x[0], **information),
     }
-    measured = [(network, "lyapunov", value) for network, value in driven.items()]
-    measured += [("untrained", metric, value) for metric, value in found.items()]
-    return pd.concat(
-        [
-            grid_rows(by_cell(value.cpu(), wanted), job.seeds, wanted, metric, network=network)
-            for network, metric, value in measured
-        ],
-        ignore_index=True,
-    ).drop(columns="mode")
+    yield tidy(members.group(found), members, network="untrained")
+    yield tidy(members.group({"lyapunov": driven["trained"]}), members, network="trained")
 
 
 def leading_exponent(rnn: GainSaturationRNN, params: Params, x: Tensor, burn_in: int) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import pandas as pd
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from dynatlas.jobs import Job
 from dynatlas.models.gain_saturation import gain_saturation, gain_saturation_derivatives, largest_slope
+from dynatlas.tables import gathered, tidy
 
 GAINS, SATURATIONS = (1.0, 2.5, 5.0, 10.0, 20.0), (0.0, 0.25, 0.5, 0.75, 1.0)
 _Z = torch.linspace(-40, 40, 400_001, dtype=torch.float64)
@@ -80,33 +81,28 @@ IDENTITIES: dict[str, Callable[[float], float]] = {
 }
 
 
-def measure_identities(job: Job) -> pd.DataFrame:
+@gathered
+def measure_identities(job: Job) -> Iterator[pd.DataFrame]:
     """How far each identity is from holding, with the gain that it names and with one more (column `gain`)."""
-    deviations = [
-        {"identity": name, "gain": gain, "metric": "deviation", "value": deviation(shift)}
-        for name, deviation in IDENTITIES.items()
-        for gain, shift in (("n", 0.0), ("n + 1", 1.0))
-    ]
-    return pd.DataFrame([{"seed": seed} | row for seed in job.seeds for row in deviations])
+    for name, deviation in IDENTITIES.items():
+        for gain, shift in (("n", 0.0), ("n + 1", 1.0)):
+            yield tidy({"deviation": deviation(shift)}, {"seed": job.seeds}, identity=name, gain=gain)
 
 
+@gathered
 def measure_family(
     job: Job, *, curves: Sequence[Sequence[float]], limit: float, points: int, gains: Sequence[float], cells: int
-) -> pd.DataFrame:
+) -> Iterator[pd.DataFrame]:
     """What is drawn of the family: gamma and its slope at `curves` of (n, s), |x| <= limit, and the largest slopes.
 
     These on `cells` x `cells` gains (evenly on a logarithmic scale between the two of `gains`) and saturations in
     [0, 1]. Nothing is random: there is one seed.
     """
-    x, frames = torch.linspace(-limit, limit, points, dtype=torch.float64), []
+    x, seed = torch.linspace(-limit, limit, points, dtype=torch.float64), job.seeds[0]
     for n, s in curves:
         slope = gain_saturation_derivatives(x, _number(n), _number(s))[0]
-        for metric, values in (("activation", _gamma(x, n, s)), ("slope", slope)):
-            frames.append(pd.DataFrame({"n": float(n), "s": float(s), "x": x, "metric": metric, "value": values}))
+        yield tidy({"activation": _gamma(x, n, s), "slope": slope}, {"x": x}, seed=seed, n=float(n), s=float(s))
     steep = torch.logspace(math.log10(gains[0]), math.log10(gains[1]), cells, dtype=torch.float64)
-    rows, columns = (
-        axis.flatten() for axis in torch.meshgrid(steep, torch.linspace(0, 1, cells).double(), indexing="ij")
-    )
-    largest = {"n": rows, "s": columns, "x": 0.0, "metric": "largest_slope", "value": largest_slope(rows, columns)[0]}
-    frames.append(pd.DataFrame(largest))
-    return pd.concat(frames, ignore_index=True).assign(seed=job.seeds[0])
+    saturations = torch.linspace(0, 1, cells).double()
+    largest = largest_slope(*torch.meshgrid(steep, saturations, indexing="ij"))[0]
+    yield tidy({"largest_slope": largest}, {"n": steep, "s": saturations}, seed=seed, x=0.0)

@@ -13,7 +13,7 @@ from torch.utils.checkpoint import checkpoint
 from dynatlas.datasets.batches import batch_order
 from dynatlas.datasets.labels import shuffle_labels
 from dynatlas.devices import moved
-from dynatlas.ensemble.fit import Fitted, fit
+from dynatlas.ensemble.fit import fit
 from dynatlas.ensemble.masks import scaled_updates
 from dynatlas.ensemble.optimisers import Adam
 from dynatlas.ensemble.parameters import Params, select_members
@@ -21,9 +21,10 @@ from dynatlas.ensemble.schedules import Every
 from dynatlas.ensemble.watch import Watch
 from dynatlas.instruments.input_statistics import transform_inputs
 from dynatlas.jobs import Job, Run
+from dynatlas.members import Group, Members
 from dynatlas.models.gain_saturation_rnn import GainSaturationRNN
 from dynatlas.problems.sequences import SequenceBatch, SequenceProblem, image_batch, permuted_images
-from dynatlas.studies.adaptive_activation.cells import Cell, Schedule, cells_of, start
+from dynatlas.studies.adaptive_activation.cells import Schedule, cells_of, start
 from dynatlas.studies.adaptive_activation.problems import accuracies, losses, network_for_task, problem_for
 
 Arrays = dict[str, Tensor]
@@ -45,22 +46,22 @@ SETS: dict[str, tuple[str, ...]] = {
 def train_grid(
     job: Job, *, task: str, tasks: dict[str, Any], cells: dict[str, list[str]], grids: dict[str, Any],
     shape_ratio: float, together: int,
-) -> Arrays:  # fmt: skip
+) -> dict[str, Group | Tensor]:  # fmt: skip
     """Networks from all cells, all with the weights and batches of their seed; one stack.
 
     `tasks[task]` holds `units`, `updates`, `learning_rate`, `every` (how often held-out data are looked at) and `data`,
     the settings of the problem; `shape_ratio` is the learning rate of (n, s) over that of the weights; `together`: see
-    `in_parts`. Returns the final parameters (seed x cell, ...), `diverged_at` (seed x cell,), `chance`;
-    and, noted at `steps` (note,), on held-out data `accuracy` and `loss`, and mean and sd over units of gain and
-    saturation, all (note, seed x cell).
+    `in_parts`. Returns the `networks` at the end, their `outcome` (`diverged_at`), `chance`; and as their `course`, by
+    `update`, on held-out data `accuracy` and `loss`, and mean and sd over units of gain and saturation.
     """
-    settings, listed = tasks[task], cells_of(cells, grids)
+    settings, members = tasks[task], Members(seed=job.seeds, cell=cells_of(cells, grids))
+    copies = len(members) // len(job.seeds)
     problem, updates = problem_for(job, task, settings), int(settings["updates"])
     rnn = network_for_task(task, problem, settings["units"])
-    schedule = Schedule.of(listed, len(job.seeds), updates=updates, ratio=shape_ratio, device=job.device)
+    schedule = Schedule.of(members, updates=updates, ratio=shape_ratio, device=job.device)
 
     def draw(step: int) -> tuple[SequenceBatch, int]:
-        return problem.train(step).for_members(len(listed)), step
+        return problem.train(step).for_members(copies), step
 
     def loss(params: Params, drawn: tuple[SequenceBatch, int]) -> Tensor:
         batch, step = drawn
@@ -68,23 +69,27 @@ def train_grid(
 
     def look(params: Params, step: int) -> Arrays:
         used = schedule.in_use(params, step)
-        return held_out(rnn, used, problem, len(listed)) | spread_of_shapes(used)
+        return held_out(rnn, members.group(used), problem) | spread_of_shapes(used)
 
     fitted = fit(
         draw,
         loss,
-        moved(start(rnn, job.generators("initialisation"), listed), job.device),
+        moved(start(rnn, job.generators("initialisation"), members.of("n"), members.of("s")), job.device),
         steps=updates,
         optimiser=Adam(lr=settings["learning_rate"]),
         project=scaled_updates({"gain": schedule.ratio, "saturation": schedule.ratio}),
         watches={"course": Watch(look, Every(settings["every"]))},
         job=job,
-        name=f"{task}, {len(listed)} starts",
+        name=f"{task}, {copies} starts",
     )
     log = fitted.logs["course"]
-    used = schedule.in_use(fitted.parameters, updates)
-    marks = {"steps": log.steps, "diverged_at": fitted.diverged_at, "chance": torch.tensor(problem.chance).double()}
-    return used | dict(log.values) | marks
+    course = {name: members.split(values, dim=1) for name, values in log.values.items()}
+    return {
+        "networks": members.group(schedule.in_use(fitted.parameters, updates)),
+        "course": Group(Members(update=log.steps, **members.axes), course),
+        "outcome": members.group({"diverged_at": fitted.diverged_at}),
+        "chance": torch.tensor(problem.chance).double(),
+    }
 
 
 def in_parts(rnn: GainSaturationRNN, params: Params, batch: SequenceBatch, together: int) -> Tensor:
@@ -104,17 +109,12 @@ def in_parts(rnn: GainSaturationRNN, params: Params, batch: SequenceBatch, toget
     return torch.cat([checkpoint(part, one, use_reentrant=False, preserve_rng_state=False) for one in parts])
 
 
-def spread(x: Tensor, copies: int) -> Tensor:
-    """Inputs of each seed (seed, ...) for all its members, (seed x copy, ...)."""
-    return x.repeat_interleave(copies, dim=0)
-
-
-def held_out(rnn: GainSaturationRNN, params: Params, problem: SequenceProblem, copies: int) -> Arrays:
+def held_out(rnn: GainSaturationRNN, networks: Group, problem: SequenceProblem) -> Arrays:
     """`accuracy` and `loss` (member,) on held-out data, one seed after the other: memory for all is not wanted."""
     batch, found = problem.held_out(), []
-    for seed in range(len(batch.x)):
-        own, one = select_members(params, slice(seed * copies, (seed + 1) * copies)), batch.of(slice(seed, seed + 1))
-        states = rnn.rollout(own, spread(one.x, copies))
+    for place, (_, of_seed) in enumerate(networks.each("seed")):
+        own, one = of_seed.flat(), batch.of(slice(place, place + 1)).for_members(len(of_seed.members))
+        states = rnn.rollout(own, one.x)
         found.append((accuracies(own, states, one), losses(own, states, one)))
     accuracy, loss = (torch.cat(parts) for parts in zip(*found, strict=True))
     return {"accuracy": accuracy, "loss": loss}
@@ -132,10 +132,10 @@ def spread_of_shapes(params: Params) -> Arrays:
 def train_on_changes(
     job: Job, *, images: dict[str, Any], units: int, n: float, s: float, updates: int, batch: int,
     learning_rate: float, changes: Changes,
-) -> Arrays:  # fmt: skip
+) -> dict[str, Group]:  # fmt: skip
     """Networks of fixed (n, s) that learn on inputs as they are, and on each kind of changed inputs from the start.
 
-    Returns parameters (seed x (1 + changes), ...), those on inputs as they are first, and `diverged_at`.
+    Returns the `networks` by `change` (`CLEAN`: inputs as they are), and their `outcome`, `diverged_at`.
     """
     parts = moved(permuted_images(**images), job.device)
     order = batch_order(len(parts.train), updates=updates, size=batch, generators=job.generators("batches"))
@@ -143,60 +143,63 @@ def train_on_changes(
     streams = job.generators("input noise", device=job.device)
     kinds: Changes = {CLEAN: {}} | changes
     rnn = network_for(parts.train.x, units)
-    cell = [Cell("static", n, s)] * len(kinds)
+    members = Members(seed=job.seeds, change=list(kinds))
 
     def draw(step: int) -> tuple[Tensor, SequenceBatch]:
         seen = image_batch(parts.train, order[step])
-        return changed(seen.x, kinds, streams), seen
+        return members.flat(changed(seen.x, kinds, streams)), seen
 
     def loss(params: Params, drawn: tuple[Tensor, SequenceBatch]) -> Tensor:
         x, seen = drawn
         return losses(params, rnn.rollout(params, x), seen)
 
-    return kept(
-        fit(
-            draw,
-            loss,
-            moved(start(rnn, job.generators("initialisation"), cell), job.device),
-            steps=updates,
-            optimiser=Adam(lr=learning_rate),
-            trainable=SETS["weights"],
-            job=job,
-            name="networks on clean and changed inputs",
-        )
+    begin = start(rnn, job.generators("initialisation"), [n] * len(members), [s] * len(members))
+    fitted = fit(
+        draw,
+        loss,
+        moved(begin, job.device),
+        steps=updates,
+        optimiser=Adam(lr=learning_rate),
+        trainable=SETS["weights"],
+        job=job,
+        name="networks on clean and changed inputs",
     )
+    outcome = members.group({"diverged_at": fitted.diverged_at})
+    return {"networks": members.group(fitted.parameters), "outcome": outcome}
 
 
 def adapt(
     job: Job, *, base: Run, images: dict[str, Any], units: int, updates: int, batch: int, learning_rate: float,
     changes: Changes, together: int,
-) -> Arrays:  # fmt: skip
+) -> dict[str, Group]:  # fmt: skip
     """The networks of `base` that learned on inputs as they are, after adapting to each change in each set of SETS.
 
-    All sets and changes are one stack, and see the same images; `together` as in `in_parts`. Returns parameters
-    (seed x change x set, ...) and `diverged_at`.
+    All sets and changes are one stack, and see the same images; `together` as in `in_parts`. Returns the `networks` by
+    `change` and `parameters`, which name the set, and their `outcome`, `diverged_at`.
     """
     parts = moved(permuted_images(**images), job.device)
     order = batch_order(len(parts.train), updates=updates, size=batch, generators=job.generators("adaptation batches"))
     order = order.to(job.device)
     wrong = shuffle_labels(parts.train.y, generators=job.generators("shuffled labels"))
     streams = job.generators("adaptation noise", device=job.device)
-    rnn, sets = network_for(parts.train.x, units), list(SETS)
-    copies = len(changes) * len(sets)
-    begin = {name: spread(part[:: 1 + len(changes)], copies) for name, part in params_of(base, job.device).items()}
-    members = sets * (len(job.seeds) * len(changes))
-    schedule = Schedule(
-        shared=torch.tensor([one == "one shape" for one in members], device=job.device),
-        free_from=torch.zeros(len(members), device=job.device),
-        ratio=torch.ones(len(members), device=job.device),
+    rnn, members = (
+        network_for(parts.train.x, units),
+        Members(seed=job.seeds, change=list(changes), parameters=list(SETS)),
     )
-    told_wrong = torch.tensor(["shuffled" in one for one in members], device=job.device)
-    learns = {name: torch.tensor([float(name in SETS[one]) for one in members], device=job.device) for name in begin}
+    begin = spread_to(members, base["networks"].at(change=CLEAN).to(job.device)).flat()
+    sets = [str(one) for one in members.of("parameters")]
+    schedule = Schedule(
+        shared=torch.tensor([one == "one shape" for one in sets], device=job.device),
+        free_from=torch.zeros(len(sets), device=job.device),
+        ratio=torch.ones(len(sets), device=job.device),
+    )
+    told_wrong = torch.tensor(["shuffled" in one for one in sets], device=job.device)
+    learns = {name: torch.tensor([float(name in SETS[one]) for one in sets], device=job.device) for name in begin}
 
     def draw(step: int) -> tuple[SequenceBatch, int]:
         own, other = (image_batch(parts.train, order[step], labels) for labels in (None, wrong))
-        x = spread(changed(own.x, changes, streams), len(sets))
-        told = [spread(batch.target, copies) for batch in (own, other)]
+        x = members.spread(changed(own.x, changes, streams), "seed", "change")
+        told = [members.spread(batch.target, "seed") for batch in (own, other)]
         target = torch.where(told_wrong[:, None, None], told[1], told[0])
         return replace(own, x=x, target=target), step
 
@@ -214,7 +217,8 @@ def adapt(
         job=job,
         name="adaptation",
     )
-    return kept(fitted) | schedule.in_use(fitted.parameters, updates)
+    outcome = members.group({"diverged_at": fitted.diverged_at})
+    return {"networks": members.group(schedule.in_use(fitted.parameters, updates)), "outcome": outcome}
 
 
 def network_for(x: Tensor, units: int) -> GainSaturationRNN:
@@ -222,20 +226,15 @@ def network_for(x: Tensor, units: int) -> GainSaturationRNN:
     return GainSaturationRNN(x.shape[-1], units, 10)
 
 
-def params_of(run: Run, device: str) -> Params:
-    """The networks of a run, all its members."""
-    return {name: run[name].to(device) for name in (*SETS["weights"], "gain", "saturation")}
+def spread_to(members: Members, networks: Group) -> Group:
+    """The network of each seed (seed, ...) for all members of the seed."""
+    return members.group({name: members.spread(w, "seed") for name, w in networks.items()})
 
 
 def changed(x: Tensor, changes: Changes, streams: Sequence[Generator]) -> Tensor:
-    """Inputs x (seed, time, trial, pixel) under each change in turn, (seed x change, time, trial, pixel)."""
+    """Inputs x (seed, time, trial, pixel) under each change in turn, (seed, change, time, trial, pixel)."""
     seen = []
     for settings in changes.values():
         noisy: dict[str, Any] = {"generators": streams} if settings.get("kind") == "noise" else {}
         seen.append(transform_inputs(x, dim=-3, **settings, **noisy) if settings else x)
-    return torch.stack(seen, dim=1).flatten(0, 1)
-
-
-def kept(fitted: Fitted) -> Arrays:
-    """What a run keeps of training."""
-    return fitted.parameters | {"diverged_at": fitted.diverged_at}
+    return torch.stack(seen, dim=1)
