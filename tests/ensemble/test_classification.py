@@ -98,3 +98,19 @@ def test_of_equal_logits_the_first_is_the_answer():
     assert accuracy(torch.zeros(1, 3, 4), torch.tensor([0, 0, 1])).tolist() == pytest.approx([2 / 3])
     wild = torch.tensor([[[0.0, torch.nan, 5.0], [torch.nan, 0.0, torch.nan]]])
     assert accuracy(wild, torch.tensor([1, 0])).tolist() == [1]
+
+
+@pytest.mark.parametrize("score", [*LOSSES, accuracy])
+@pytest.mark.parametrize("shape", [(3, 4), (3, 1), (3,), (4, 5), (3, 5, 4)])
+def test_labels_of_another_shape_are_refused(score, shape):
+    with pytest.raises(ValueError, match=r"labels are \(.*logits \(3, 5, 4\) without classes"):
+        score(case(3, 5)[0], torch.zeros(shape, dtype=torch.int64))
+
+
+@pytest.mark.parametrize("score", [*LOSSES, accuracy])
+def test_whole_numbers_and_read_only_memory_are_logits_too(score):
+    logits, y = case(3, 5)
+    whole = logits.round().long()
+    torch.testing.assert_close(score(whole, y).double(), score(whole.double(), y), rtol=1e-6, atol=1e-6)
+    shared = logits[:1].expand(3, -1, -1)
+    torch.testing.assert_close(score(shared, y), score(shared.clone(), y), rtol=0, atol=1e-12)

@@ -95,6 +95,12 @@ def test_steps_of_decay_are_torchs(start, every, factor):
         theirs.step()
 
 
+@pytest.mark.parametrize("given", [(-1, 2, 0.5), (0, 0, 0.5), (0, 2, 0.0), (0, 2, -0.5), (0, 2, math.nan)])
+def test_steps_of_decay_that_cannot_be_are_refused(given):
+    with pytest.raises(ValueError, match=r"StepDecay\(.*wanted are start >= 0, every >= 1"):
+        StepDecay(*given)
+
+
 def test_occasions():
     assert [s for s in range(11) if Every(5)(s)] == [0, 5, 10]
     assert [s for s in range(11) if AtSteps(frozenset({3, 7}))(s)] == [3, 7]

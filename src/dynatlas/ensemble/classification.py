@@ -13,8 +13,10 @@ from torch import Tensor
 def cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
     """Mean of -log softmax(logits)[y] in nats: logits (member, ..., class), classes y (member, ...), long -> (member,).
 
-    It is torch's `cross_entropy`, member by member.
+    It is torch's `cross_entropy`, member by member, in the type of the logits (whole numbers: in torch's default).
+    Raises ValueError for labels of another shape.
     """
+    logits = _checked(logits, y)
     each = torch.nn.functional.cross_entropy(logits.movedim(-1, 1), y, reduction="none")
     return _mean(each)
 
@@ -25,6 +27,7 @@ def cross_entropy_by_logsumexp(logits: Tensor, y: Tensor) -> Tensor:
     Its gradient takes other roundings. Two studies were run with it (`dimensionality`, `adaptive-activation`) and keep
     it, since training enlarges a rounding; take `cross_entropy` for a new one.
     """
+    logits = _checked(logits, y)
     right = logits.gather(-1, y[..., None]).squeeze(-1)
     return _mean(logits.logsumexp(dim=-1) - right)
 
@@ -34,8 +37,20 @@ def accuracy(logits: Tensor, y: Tensor) -> Tensor:
 
     logits (member, ..., class), y (member, ...), or without the member axis where labels are the same for all members
     -> (member,). NaN logits are answered with the first NaN's class, as torch's argmax does.
+    Raises ValueError for labels of another shape.
     """
+    if y.shape != logits.shape[1:-1]:
+        _checked(logits, y)
     return _mean((logits.argmax(dim=-1) == y).double())
+
+
+def _checked(logits: Tensor, y: Tensor) -> Tensor:
+    """The logits as real numbers; labels must have all their axes but the last."""
+    if y.shape != logits.shape[:-1]:
+        raise ValueError(
+            f"labels are {tuple(y.shape)}; wanted are those of logits {tuple(logits.shape)} without classes"
+        )
+    return logits if logits.is_floating_point() else logits.to(torch.get_default_dtype())
 
 
 def _mean(each: Tensor) -> Tensor:

@@ -63,11 +63,18 @@ class CosineDecay:
 
 @dataclass(frozen=True)
 class StepDecay:
-    """1, then times `factor` every `every` updates, for the first time at update `start`; the budget plays no part."""
+    """1, then times `factor` every `every` updates, for the first time at update `start`; the budget plays no part.
+
+    Raises ValueError unless start >= 0, every >= 1 and factor > 0.
+    """
 
     start: int
     every: int
     factor: float
+
+    def __post_init__(self) -> None:
+        if self.start < 0 or self.every < 1 or not 0 < self.factor < math.inf:
+            raise ValueError(f"{self}: wanted are start >= 0, every >= 1 and factor > 0")
 
     def __call__(self, step: int, budget: Tensor) -> Tensor:
         """See `Schedule`."""
