@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dynatlas.claims.compounds import all_of, any_of, count_of, outlook
+from dynatlas.claims.compounds import all_of, any_of, conjunction, count_of, outlook
 from dynatlas.claims.verdicts import HYPOTHESES, REPRODUCED, outcomes
 from dynatlas.intervals import Floats, mean_interval
 from dynatlas.seeds import numpy_stream
@@ -95,6 +95,20 @@ def counted(true: int, parts: int = 9, wins: int = 5) -> Callable[[Draw], Floats
     return rate
 
 
+def nested(compound: str, groups: int, *, wins: int = 1) -> Callable[[Draw], Floats]:
+    """any_of or count_of of all_of two; `wins` - 1 groups are true, in each of the others one part, for certain."""
+    means = np.where(np.arange(2 * groups).reshape(groups, 2) < 2 * (wins - 1), FAR, [FAR, 0.0])[..., None]
+
+    def rate(draw: Draw) -> Floats:
+        _, low, high = mean_interval(means + draw(groups, 2), 1 - 0.05 * wins / groups)
+        hypothesis = HYPOTHESES["greater"](0.0, 0.0)
+        if compound == "any_of":
+            return any_of(all_of(outcomes(hypothesis, low, high))) == REPRODUCED
+        return count_of(conjunction(outlook(hypothesis, low, high)), wins) == REPRODUCED
+
+    return rate
+
+
 KINDS: dict[str, Callable[[Draw], Floats]] = {
     "greater, margin 0": simple("greater", 0.0, 0.0),
     "greater, margin .5": simple("greater", 0.5, 0.5),
@@ -112,6 +126,8 @@ KINDS: dict[str, Callable[[Draw], Floats]] = {
     "any_of 3, none true": any_part,
     "count_of 5 of 9, none true": counted(0),
     "count_of 5 of 9, four true": counted(4),
+    "any_of 3 of all_of 2, half of each true": nested("any_of", 3),
+    "count_of 2 of 4 of all_of 2, one true, half of the others": nested("count_of", 4, wins=2),
 }
 """By name: from draws to the trials `(trial,)` in which the test came out `reproduced` although it must not."""
 

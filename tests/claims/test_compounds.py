@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from dynatlas.claims.compounds import Outlook, all_of, any_of, combined_p, count_of, outlook
+from dynatlas.claims.compounds import Outlook, all_of, any_of, combined_p, conjunction, count_of, outlook
 from dynatlas.claims.verdicts import CONTRADICTED, DIRECTION, HYPOTHESES, INCONCLUSIVE, REPRODUCED, outcomes
 
 PART_VERDICTS = (REPRODUCED, DIRECTION, INCONCLUSIVE, CONTRADICTED)
@@ -71,6 +71,35 @@ def test_nine_families() -> None:
     assert count_of(as_outlook([kinds[0]] * 6 + [kinds[2]] * 3), 5, 2) == CONTRADICTED
     assert count_of(as_outlook([kinds[0]] * 7 + [kinds[1]] * 2), 5, 2) == REPRODUCED
     assert count_of(as_outlook([kinds[0]] * 5 + [kinds[1]] * 4), 5, 2) == INCONCLUSIVE
+
+
+def joint_outcome(parts: tuple[str, ...]) -> str:
+    """An all_of as one part: won if all its parts are, lost if any is."""
+    return "win" if set(parts) == {"win"} else "loss" if "loss" in parts else "neither"
+
+
+def groups() -> Iterator[tuple[Outlook, set[str]]]:
+    """Every all_of of two or three parts: its outlook, and what it may turn out to be."""
+    for size in (2, 3):
+        for parts in itertools.combinations_with_replacement(POSSIBLE, size):
+            yield conjunction(as_outlook(list(parts))), {joint_outcome(end) for end in itertools.product(*parts)}
+
+
+def test_an_all_of_among_the_parts_is_what_its_parts_may_jointly_be() -> None:
+    for found, possible in groups():
+        assert (bool(found.won), bool(found.lost)) == (possible == {"win"}, possible == {"loss"})
+        assert (bool(found.may_win), bool(found.may_lose)) == ("win" in possible, "loss" in possible)
+        assert possible != {"win", "loss"}, "as for every part: what may win and lose may do neither"
+
+
+def test_counts_over_all_ofs() -> None:
+    """As if each all_of were one part."""
+    unlike = {frozenset(possible): found for found, possible in groups()}
+    for chosen in itertools.combinations_with_replacement(unlike, 3):
+        stacked = Outlook(*(np.array([getattr(unlike[one], name) for one in chosen])
+                            for name in ("won", "lost", "may_win", "may_lose")))  # fmt: skip
+        for wins, losses in itertools.product((1, 2, 3), (None, 0, 1)):
+            assert count_of(stacked, wins, losses) == brute_force([set(one) for one in chosen], wins, losses)
 
 
 def counts_of(total: int) -> Iterator[tuple[int, int, int]]:

@@ -1,4 +1,4 @@
-"""Compounds on planted tables: wins and losses over nine families, their control, their parts."""
+"""Compounds on planted tables: wins and losses over nine families, parts that are all_of, controls, rows."""
 
 from __future__ import annotations
 
@@ -65,3 +65,57 @@ def test_parts_of_an_exploratory_claim_have_no_verdict(families) -> None:
     rows = decide(COUNTING | {"exploratory": True}, families(dict.fromkeys(NINE, 1.0)))
     assert {row.verdict for row in rows} == {"reported"}
     assert rows[1].effect == pytest.approx(1)
+
+
+SIDES = [{"id": "up", "margin": 0}, {"id": "far", "margin": 0.2}]
+NESTED = COUNTING | {
+    "test": "any_of",
+    "wins": None,
+    "losses": None,
+    "parts": [{"id": name, "test": "all_of", "where": {"family": name}, "parts": SIDES} for name in NINE[:2]],
+}
+NESTED = {key: value for key, value in NESTED.items() if value is not None}
+SHIFTS = {"won": 1.0, "lost": -1.0, "between": 0.1, "open": 0.0}
+
+
+TOGETHER = {"won": "reproduced", "lost": "contradicted", "between": "inconclusive", "open": "contradicted"}
+"""What `up` and `far` make together: between 0 and .2 `far` is `direction`, and at 0 it is excluded."""
+
+
+@pytest.mark.parametrize("first", SHIFTS)
+@pytest.mark.parametrize("second", SHIFTS)
+def test_any_of_two_all_ofs(first: str, second: str, families) -> None:
+    quiet = families({"f0": SHIFTS[first], "f1": SHIFTS[second]})
+    quiet = quiet.assign(value=quiet["value"].where(quiet["arm"] != "new", quiet["value"] - 0.9 * _noise(quiet)))
+    top, *rows = decide(NESTED, quiet)
+    parts = [TOGETHER[first], TOGETHER[second]]
+    assert top.verdict == min(parts, key=["reproduced", "inconclusive", "contradicted"].index)
+    assert [row.id for row in rows] == ["C1.f0", "C1.f0.up", "C1.f0.far", "C1.f1", "C1.f1.up", "C1.f1.far"]
+    assert [row.part_of for row in rows] == ["C1", "C1.f0", "C1.f0", "C1", "C1.f1", "C1.f1"]
+    assert [rows[0].verdict, rows[3].verdict] == parts
+    assert {row.level for row in rows} == {1 - 0.05 / 2}, "an all_of counts as one part of any_of"
+    assert [rows[0].p, rows[3].p] == [max(rows[at + 1].p, rows[at + 2].p) for at in (0, 3)]
+    assert top.p == min(1.0, 2 * min(rows[0].p, rows[3].p))
+    assert [row.test for row in rows[:3]] == ["all_of", "greater", "greater"]
+
+
+def _noise(table: pd.DataFrame) -> np.ndarray:
+    return NOISE[table["seed"] - 100]
+
+
+def test_a_count_over_all_ofs_wins_only_where_all_parts_of_one_do(families) -> None:
+    two = NESTED | {"test": "count_of", "wins": 2}
+    won = decide(two, families({"f0": 2.0, "f1": 2.0}))
+    assert (won[0].verdict, won[0].reason[:6]) == ("reproduced", "2 won ")
+    for shift, verdict in ((-1.0, "contradicted"), (0.3, "inconclusive")):
+        assert decide(two, families({"f0": 2.0, "f1": shift}))[0].verdict == verdict
+
+
+def test_control_of_nested_compounds_is_the_whole_rule(families) -> None:
+    control = {"replace": [{"from": {"arm": "new"}, "to": {"arm": "other"}}]}
+    tables = families({"f0": 1.0, "f1": -1.0})
+    top, *rows = decide(NESTED | {"controls": [control]}, tables)
+    assert (top.verdict, top.control_verdict) == ("reproduced", "contradicted")
+    assert all(row.control_effect is not None for row in rows if row.test == "greater")
+    same = {"replace": [{"from": {"family": "f1"}, "to": {"family": "f0"}}]}
+    assert decide(NESTED | {"controls": [same]}, tables)[0].verdict == "inconclusive", "f0 still comes out"

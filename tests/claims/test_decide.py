@@ -210,6 +210,54 @@ def test_censored(arms, claim, only) -> None:
     assert only(decide(finding, frame)).verdict == "reproduced"
 
 
+def test_a_value_that_is_not_finite_leaves_undecided_only_what_says_so(arms, claim, only) -> None:
+    """It names seed and condition, whichever side, control or gate it is on; the step of the study goes on."""
+    frame = arms(new=1 + NOISE, old=0, other=0.1 * NOISE)
+    pair = {"treatment": {"arm": "new"}, "reference": {"arm": "old"}}
+    swap = {"replace": [{"from": {"arm": "new"}, "to": {"arm": "other"}}]}
+    gate = {"metric": "score", "where": {"arm": "other"}, "at_least": -1}
+    asked = claim(test="greater", margin=0, compare=pair, controls=[swap], gate=[gate])
+    undecided = asked | {"censored": {"undecided": True}}
+    assert only(decide(undecided, frame)).verdict == "reproduced"
+    for arm, which in {"new": "undecided", "old": "undecided", "other": "gate"}.items():
+        lost = frame.assign(value=frame["value"].mask((frame["arm"] == arm) & (frame["seed"] == 103), np.inf))
+        row = only(decide(undecided, lost))
+        assert (row.verdict, row.reason) == (
+            "inconclusive",
+            f"{which}: a non-finite value: seed 103 of {{arm: {arm}}}",
+        )
+        with pytest.raises(ClaimError, match="seed 103"):
+            decide(asked, lost)
+        reported = only(decide(undecided | {"exploratory": True}, lost)).to_dict()
+        assert reported["verdict"] == "reported"
+        assert (reported["effect"] is None) == (arm != "other")
+    ungated = undecided | {"gate": []}
+    lost = frame.assign(value=frame["value"].mask((frame["arm"] == "other") & (frame["seed"] == 103), -np.inf))
+    row = only(decide(ungated, lost))
+    assert (row.verdict, row.control_verdict) == ("inconclusive", "inconclusive")
+    assert "a control is undecided (a non-finite value: seed 103" in row.reason
+
+
+def test_an_undecided_part_is_open(arms, claim) -> None:
+    frame = arms(new=1 + NOISE, lost=np.where(np.arange(8) == 2, np.inf, 1.0), low=-1 + NOISE)
+    names = {"new": "reproduced", "lost": "inconclusive", "low": "contradicted"}
+
+    def verdict(test: str, *arms_: str, **rest: object) -> str:
+        parts = [{"id": one, "compare": {"treatment": {"arm": one}}} for one in arms_]
+        base = claim(test=test, part_test="greater", margin=0, censored={"undecided": True}, parts=parts)
+        top, *rows = decide(base | rest, frame)
+        assert [row.verdict for row in rows] == [names[one] for one in arms_]
+        return top.verdict
+
+    assert verdict("all_of", "new", "lost") == "inconclusive"
+    assert verdict("all_of", "low", "lost") == "contradicted"
+    assert verdict("any_of", "new", "lost") == "reproduced"
+    assert verdict("any_of", "low", "lost") == "inconclusive"
+    assert verdict("count_of", "new", "lost", "low", wins=1) == "reproduced"
+    assert verdict("count_of", "new", "lost", "low", wins=2) == "inconclusive"
+    assert verdict("count_of", "new", "lost", "low", wins=3) == "contradicted"
+
+
 def test_claims_of_several_tables(arms, claim) -> None:
     tables = {"first": arms(new=1 + NOISE), "second": arms(new=-1 + NOISE)}
     claims = [claim(id=name, table=name, test="greater", margin=0) for name in tables]

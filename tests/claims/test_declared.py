@@ -41,3 +41,9 @@ def test_every_sentence_stands_alone(name: str) -> None:
 def test_identities_and_exact_claims_are_no_experiments(name: str) -> None:
     for rule in CLAIMS[name].rules:
         assert rule.rests_on != "experiment" or not (rule.exact or rule.test == "identity"), rule.id
+
+
+@pytest.mark.parametrize("study", ATLAS.studies)
+def test_no_line_is_longer_than_code(study: str) -> None:
+    lines = claims_path(ATLAS.root, ATLAS.studies[study]).read_text(encoding="utf-8").splitlines()
+    assert [line for line in lines if len(line) > 120] == []
