@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from dynatlas.arguments import check_arguments
 from dynatlas.config import COMMAND_LINE, CONFIG, AtlasConfig, ConfigError, load_config, read_yaml
 from dynatlas.declarations import load_studies, select
 from dynatlas.fingerprint import CodeIndex
@@ -16,6 +17,7 @@ from dynatlas.names import nearest
 from dynatlas.nodes import ROOT, Node
 from dynatlas.places import claims_path
 from dynatlas.plan import Plan
+from dynatlas.signatures import signatures_of
 
 DOWNLOADS = Path("downloads")
 """Where sets that the datasets know by name are looked for, below the working folder."""
@@ -129,6 +131,7 @@ class Atlas:
         """Build every plan, read every claim and guide. Raises ConfigError for the first thing that cannot work."""
         for study in self.selected:
             self.plan(study)
+            check_arguments(self.studies[study], signatures_of(self.index))
             self.check_claims(study)
             self.missing_files(study)
         self.guides()

@@ -8,6 +8,11 @@ from dynatlas.config import ConfigError
 from dynatlas.fingerprint import PACKAGE, CodeIndex
 from dynatlas.names import nearest
 
+SECTIONS = {"data": "data", "runs": "train", "measures": "measure"}
+"""Which step an entry of each section of a study's yaml becomes."""
+MODULE_OF = {"data": "data", "train": "train", "measure": "measure", "figures": "figures"}
+"""The study's module in which a step looks for its function."""
+
 
 def resolved(index: CodeIndex, call: str, package: str, module: str, where: str) -> str:
     """A call of a study in full, as `package.module:function`.

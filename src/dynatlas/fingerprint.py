@@ -21,7 +21,7 @@ GROUND = frozenset(
     {
         *("steps", "artefacts", "nodes", "fingerprint", "names"),
         *("config", "validation", "declarations", "numbers", "columns", "table_schema", "places"),
-        *("calls", "plan", "keeping", "joint"),
+        *("calls", "settings", "signatures", "arguments", "plan", "keeping", "joint"),
     }
 )
 """Parts of the package that read declarations, hand on and keep what others compute. An edit of theirs makes nothing
@@ -51,6 +51,10 @@ class CodeIndex:
     def modules(self) -> list[str]:
         """Names of all modules of the package."""
         return sorted(self._paths)
+
+    def path(self, module: str) -> Path:
+        """The file of a module."""
+        return self._paths[module]
 
     def tree(self, module: str) -> ast.Module:
         """The parsed source of a module, without docstrings and error texts. Raises SyntaxError naming the file."""

@@ -101,4 +101,4 @@ class Node:
 
 def canonical(value: Any) -> str:
     """A text that is the same for the same value, whatever the order of its keys."""
-    return json.dumps(value, sort_keys=True, default=str)
+    return json.dumps(value, sort_keys=True)

@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import product
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from dynatlas.calls import check_call, resolved
+from dynatlas.arguments import Arguments
+from dynatlas.calls import MODULE_OF, SECTIONS, check_call, resolved
 from dynatlas.columns import schema_of
 from dynatlas.config import AtlasConfig, ConfigError, read_yaml, refuse_counted_development, split_scale
 from dynatlas.declarations import FigureSpec, MeasureSpec, NodeSpec, StudySpec
 from dynatlas.fingerprint import CodeIndex, code_digest, digest, file_digest, library_versions, templates_digest
 from dynatlas.names import nearest
 from dynatlas.nodes import Node, canonical
-from dynatlas.numbers import Numbers
 from dynatlas.places import claims_path, notebook_path, read_lock, study_folder
 from dynatlas.seeds import seed_list
+from dynatlas.signatures import signatures_of
 from dynatlas.table_schema import TableSchema
 
-STEP_OF = {"data": "data", "runs": "train", "measures": "measure"}
-"""Which step an entry of each section of a study's yaml becomes."""
-MODULE_OF = {"data": "data", "train": "train", "measure": "measure", "figures": "figures"}
-"""The study's module in which a step looks for its function."""
 FOLDER_OF = {"data": "data", "train": "runs", "measure": "tables"}
 COMPUTING = tuple(FOLDER_OF)
 Kept = Mapping[str, Mapping[str, str]]
@@ -35,7 +31,14 @@ class Plan:
     """All nodes of one study at one scale, by (step, name). Raises ConfigError for whatever cannot work."""
 
     def __init__(
-        self, root: Path, spec: StudySpec, config: AtlasConfig, *, scale: str, index: CodeIndex, kept: Kept = NOTHING
+        self,
+        root: Path,
+        spec: StudySpec,
+        config: AtlasConfig,
+        *,
+        scale: str,
+        index: CodeIndex,
+        kept: Kept = NOTHING,
     ):
         self.root, self.spec, self.config, self.index = root, spec, config, index
         self.where = f"config/studies/{spec.study}.yaml"
@@ -48,7 +51,7 @@ class Plan:
             raise ConfigError(
                 f"{self.where}: scales: no block for {self.scale!r} (there are: {', '.join(spec.scales)})"
             )
-        self.numbers = Numbers(spec.numbers_at(self.scale), self.scale, self.where)
+        self.arguments = Arguments(spec, self.scale, signatures_of(index))
         self.nodes: dict[tuple[str, str], Node] = {}
         self._parts: dict[str, list[Node]] = {}
         self.kept = kept
@@ -88,8 +91,9 @@ class Plan:
         entries = self._entries()
         for name in _in_order(entries, self.where):
             section, spec = entries[name]
+            call = self.arguments.call(section, name, spec)
             self._parts[name] = [
-                self._computing_node(STEP_OF[section], name, spec, axes) for axes in self._axes(name, spec)
+                self._computing_node(section, name, spec, call, axes) for axes in self.arguments.axes(name, spec)
             ]
             for node in self._parts[name]:
                 if (node.step, node.name) in self.nodes:
@@ -108,7 +112,7 @@ class Plan:
 
     def _entries(self) -> dict[str, tuple[str, NodeSpec]]:
         entries: dict[str, tuple[str, NodeSpec]] = {}
-        for section in STEP_OF:
+        for section in SECTIONS:
             for name, spec in getattr(self.spec, section).items():
                 if not re.fullmatch(r"[A-Za-z_]\w*", name):
                     raise ConfigError(f"{self.where}: {section}.{name}: a name is letters, digits and underscores")
@@ -120,37 +124,16 @@ class Plan:
                     entries[name] = (section, spec)
         return entries
 
-    def _axes(self, name: str, spec: NodeSpec) -> Iterator[dict[str, Any]]:
-        axes = {axis: self.numbers.resolve(values, f"{name}.jobs.{axis}") for axis, values in spec.jobs.items()}
-        for axis, values in axes.items():
-            if not isinstance(values, list) or not values:
-                raise ConfigError(
-                    f"{self.where}: {name}.jobs.{axis}: {values!r}: allowed is a list of at least one value"
-                )
-        for values in product(*axes.values()):
-            yield dict(zip(axes, values, strict=True))
+    def _seeds(self, count: int) -> tuple[int, ...]:
+        """The seeds of an entry that declares so many; a number in the configuration goes for all."""
+        own = count if self.config.seeds in ("ledger", "dev") else self.config.seeds
+        return tuple(seed_list(own, dev=self.dev))  # type: ignore[arg-type]
 
-    def _seeds(self, spec: NodeSpec | None, where: str) -> tuple[int, ...]:
-        if self.config.seeds not in ("ledger", "dev"):
-            count = self.config.seeds
-        elif spec is None or spec.seeds is None:
-            count = self.numbers.values["seeds"]
-        else:
-            count = self.numbers.resolve(spec.seeds, f"{where}.seeds")
-        if isinstance(count, bool) or not isinstance(count, int) or count < 1:
-            raise ConfigError(f"{self.where}: {where}.seeds: {count!r}: allowed is a whole number of at least 1")
-        return tuple(seed_list(count, dev=self.dev))
-
-    def _computing_node(self, step: str, name: str, spec: NodeSpec, axes: Mapping[str, Any]) -> Node:
-        call = resolved(self.index, spec.call, self.spec.package, MODULE_OF[step], f"{self.where}: {name}")
-        settings = {
-            **self.numbers.resolve(spec.with_, f"{name}.with", axes),
-            **self.numbers.resolve(spec.stacked, f"{name}.stacked", axes),
-            **axes,
-        }
+    def _computing_node(self, section: str, name: str, spec: NodeSpec, call: str, axes: Mapping[str, Any]) -> Node:
+        step = SECTIONS[section]
         needs = {need: self._needed(need, name, axes) for need in spec.needs}
+        settings = self.arguments.settings(call, name, spec, axes)
         single = frozenset(need for need, nodes in needs.items() if len(nodes) == 1 and set(nodes[0].axes) <= set(axes))
-        check_call(self.index, call, {*settings, *needs}, f"{self.where}: {name}", job=True)
         label = name + "".join(f"@{axis}={_slug(value)}" for axis, value in axes.items())
         suffix = "parquet" if step == "measure" else "safetensors"
         return self._finished(
@@ -161,7 +144,7 @@ class Plan:
             settings=settings,
             needs=needs,
             single=single,
-            seeds=self._seeds(spec, name),
+            seeds=self._seeds(self.arguments.seeds(name, spec)),
             device=self.config.device,
             threads=spec.threads,
             about=spec.about,
@@ -172,7 +155,7 @@ class Plan:
         )
 
     def _schema(self, name: str, spec: MeasureSpec, axes: Mapping[str, Any]) -> TableSchema:
-        return schema_of(spec, self.numbers.values, f"{self.where}: measures.{name}", axes)
+        return schema_of(spec, self.arguments.numbers.values, f"{self.where}: measures.{name}", axes)
 
     def _files_of(self, name: str) -> tuple[str, ...]:
         read = self.spec.files.items()
@@ -238,7 +221,7 @@ class Plan:
                 "tables": self._table_keys(),
             },
             needs={table: tuple(self._parts[table]) for table in tables if table in self._parts},
-            seeds=self._seeds(None, "scales"),
+            seeds=self._seeds(self.arguments.numbers.values["seeds"]),
             code=("dynatlas.steps.claims",),
         )
 

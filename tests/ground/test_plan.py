@@ -182,7 +182,7 @@ def test_a_scale_overrides_numbers_whole_and_adds_its_own(atlas_of):
     assert nodes(quick)["train:lines@rate=0.1"].settings["steps"] == {"a": 3}
     assert nodes(quick)["data:points"].settings == {"count": 3}
     assert len(nodes(quick)["data:points"].seeds) == 9
-    assert quick.plan("toy").numbers.values["more"] == 1
+    assert quick.plan("toy").arguments.numbers.values["more"] == 1
     smoke = atlas_of(numbers, scales, scale="smoke")
     assert nodes(smoke)["train:lines@rate=0.1"].settings["steps"] == {"a": 1, "b": 2}
     assert nodes(smoke)["data:points"].settings == {"count": 8}

@@ -16,6 +16,7 @@ from dynatlas.config import read_yaml
 from dynatlas.jobs import Job, Run
 from dynatlas.models.from_torch import recurrent_to_torch
 from dynatlas.studies.lyapunov import drawn, identities, measure, train
+from dynatlas.studies.lyapunov.settings import Gradients, Identities, Jacobians, Lengths, Shares, Starts
 from dynatlas.studies.lyapunov.world import CELLS, Text, network, with_gain
 from dynatlas.tasks.lag_text import lag_text
 
@@ -93,8 +94,6 @@ def test_configurations_fill_their_ranges_and_belong_to_their_seed():
     assert all(torch.equal(alone[name][0], drawn_both[name][1]) for name in RANGES)
     fixed = train.draw_configurations(JOB, 3, RANGES | {"learning_rate": (0.003, 0.003)})
     np.testing.assert_allclose(fixed["learning_rate"], 0.003, rtol=1e-12)
-    with pytest.raises(ValueError, match="wanted are gain, learning_rate, dropout"):
-        train.draw_configurations(JOB, 3, {"gain": (0.1, 1.0)})
 
 
 @pytest.mark.parametrize("cell", CELLS)
@@ -199,10 +198,10 @@ def test_paper_scale_has_the_papers_sizes_and_names_its_files():
         Text(**paper["texts"]["primary"] | {"path": "nowhere/book.txt"}).read(JOB)
 
 
-SIZES = {
-    "units": 6, "linear_steps": 300, "linear_burn_in": 60, "prefixes": [1, 5, 30], "orbits": 8, "henon_steps": 300,
-    "lorenz_steps": 400, "dt": 0.01,
-}  # fmt: skip
+SIZES = Identities(
+    units=6, linear_steps=300, linear_burn_in=60, prefixes=[1, 5, 30], orbits=8, henon_steps=300, lorenz_steps=400,
+    dt=0.01,
+)  # fmt: skip
 
 
 def test_identities_hold_and_their_wrong_indices_miss():
@@ -222,7 +221,7 @@ def test_identities_hold_and_their_wrong_indices_miss():
 
 
 def test_a_jacobian_without_its_reset_gate_misses():
-    table = identities.measure_jacobians(JOB, sizes={"units": 4, "steps": 12, "layers": [1, 2]})
+    table = identities.measure_jacobians(JOB, sizes=Jacobians(units=4, steps=12, layers=[1, 2]))
     largest = table.groupby("jacobian")["value"].max()
     assert largest["analytic"] < 1e-9 < 1e-3 < largest["without reset"]
     arms = table.query("jacobian == 'analytic'").groupby(["cell", "layers", "bias"]).size()
@@ -231,7 +230,7 @@ def test_a_jacobian_without_its_reset_gate_misses():
 
 
 def test_gradients_grow_at_the_leading_exponent_and_not_at_the_second():
-    sizes = {"units": 12, "gains": [0.6, 1.2, 2.4], "steps": 250, "skip": 30}
+    sizes = Gradients(units=12, gains=[0.6, 1.2, 2.4], steps=250, skip=30)
     table = drawn.measure_gradients(JOB, texts=TEXTS, sizes=sizes)
     error = table.query("metric == 'error'").groupby("against")["value"].mean()
     assert error["lambda_1"] < 0.03 < error["lambda_2"]
@@ -239,19 +238,19 @@ def test_gradients_grow_at_the_leading_exponent_and_not_at_the_second():
 
 
 def test_longer_sequences_spread_less_and_the_last_running_estimate_is_the_whole():
-    sizes = {"gains": [1.0, 2.0], "lengths": [10, 160], "sequences": 8, "burn_in": 20, "shown": [1, 3]}
+    sizes = Lengths(gains=[1.0, 2.0], lengths=[10, 160], sequences=8, burn_in=20, shown=[1, 3])
     table = drawn.measure_lengths(JOB, texts=TEXTS, cells={"rnn": 8, "lstm": 5}, sizes=sizes)
     spread = table.query("metric == 'spread'").groupby(["cell", "steps"])["value"].mean().unstack()
     assert (spread[160] < 0.7 * spread[10]).all()
     running = table.query("metric == 'running' and cell == 'rnn' and seed == 0 and order == 1")
     assert running["steps"].max() == 160
-    shares = {"gains": [1.0, 2.0], "sequences": 8, "steps": 160, "burn_in": 20}
+    shares = Shares(gains=[1.0, 2.0], sequences=8, steps=160, burn_in=20)
     again = drawn.measure_shares(JOB, texts=TEXTS, cells={"rnn": 8}, sizes=shares)
     assert len(again) == 2 * 2 * 2 * 8
 
 
 def test_small_weights_leave_gates_half_open():
-    sizes = {"spreads": [1e-4, 1.0], "steps": 20, "burn_in": 20}
+    sizes = Starts(spreads=[1e-4, 1.0], steps=20, burn_in=20)
     table = drawn.measure_starts(JOB, cells={"rnn": 6, "gru": 6, "lstm": 6}, sizes=sizes)
     small = table.query("spread < .01").groupby(["cell", "metric"])["value"]
     for cell, metric in product(("gru", "lstm"), ("largest", "smallest")):

@@ -5,14 +5,17 @@ from __future__ import annotations
 import contextlib
 import importlib
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from dynatlas import artefacts
 from dynatlas.ensemble.memory import keep_freed_memory
-from dynatlas.jobs import Job
-from dynatlas.nodes import Node
+from dynatlas.fingerprint import CodeIndex
+from dynatlas.jobs import Job, Run
+from dynatlas.nodes import ROOT, Node
+from dynatlas.signatures import signatures_of
 
 
 def run_node(node: Node) -> None:
@@ -24,7 +27,7 @@ def run_node(node: Node) -> None:
     keep_freed_memory()
     target = Path(node.outputs[0])
     scratch = _scratch(node, target)
-    result = load_function(node.call)(job_of(node, scratch), **node.settings, **read_needs(node))
+    result = load_function(node.call)(job_of(node, scratch), **typed(node.call, node.settings), **read_needs(node))
     if node.step == "measure":
         artefacts.check_table(result, node.table)
         result = result.assign(study=node.study, experiment=node.name)
@@ -61,8 +64,24 @@ def _read(node: Node, name: str) -> Any:
     paths = [Path(part.outputs[0]) for part in nodes]
     if nodes[0].step == "measure":
         return artefacts.read_table(*paths, keys=[part.key for part in nodes])
-    runs = [artefacts.read_run(path, key=part.key) for path, part in zip(paths, nodes, strict=True)]
+    runs = [read_run(path, part) for path, part in zip(paths, nodes, strict=True)]
     return runs[0] if name in node.single else runs
+
+
+def read_run(path: Path, node: Node) -> Run:
+    """The run that a node left, with the settings as its function took them."""
+    run = artefacts.read_run(path, key=node.key)
+    return Run(dict(run), seeds=run.seeds, settings=typed(node.call, run.settings))
+
+
+def typed(call: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings as the function behind a call takes them."""
+    return signatures_of(_index()).typed(call, settings)
+
+
+@cache
+def _index() -> CodeIndex:
+    return CodeIndex(ROOT / "src")
 
 
 def load_function(call: str) -> Callable[..., Any]:

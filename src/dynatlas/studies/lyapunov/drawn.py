@@ -5,9 +5,8 @@ Exponents are in nats per step. Each seed draws its own networks and has its own
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
 
 import pandas as pd
 import torch
@@ -21,13 +20,15 @@ from dynatlas.models.gated import Stacked
 from dynatlas.studies.lyapunov.world import SPREAD, Text, network, with_gain
 from dynatlas.tables import gathered, tidy
 
-Texts = dict[str, dict[str, Any]]
+if TYPE_CHECKING:
+    from dynatlas.studies.lyapunov.settings import Cell, Cells, Gradients, Lengths, Shares, Starts, Texts
+
 PRIMARY = "primary"
 """The text that these networks read."""
 
 
 def populations(
-    job: Job, cells: dict[str, int], gains: list[float], *, symbols: int
+    job: Job, cells: Mapping[Cell, int], gains: list[float], *, symbols: int
 ) -> Iterator[tuple[str, int, Stacked, Params]]:
     """Cell, seed, network and float64 parameters, one member for each gain; `cells` says how many units each has."""
     gain = torch.tensor(gains, dtype=torch.float64, device=job.device)
@@ -38,124 +39,79 @@ def populations(
             yield cell, seed, net, with_gain(moved(start, job.device), gain)
 
 
-@dataclass(frozen=True)
-class Gradients:
-    """Tanh networks, one for each gain; the first `skip` of `steps` are not counted."""
-
-    units: int
-    gains: list[float]
-    steps: int
-    skip: int
-
-
 @gathered
-def measure_gradients(job: Job, *, texts: Texts, sizes: dict[str, Any]) -> Iterator[pd.DataFrame]:
+def measure_gradients(job: Job, *, texts: Texts, sizes: Gradients) -> Iterator[pd.DataFrame]:
     """Rate at which back-propagated vectors grow, against the exponents of the same Jacobians.
 
     `slope`, `lambda_1` and `lambda_2` for each gain; `error`: |slope - exponent| for each of the two (column `against`,
     elsewhere "none"); `correlation`: Pearson's, of slope and lambda_1 over networks (gain 0).
     """
-    size = Gradients(**sizes)
     corpus = Text(**texts[PRIMARY]).read(job)
-    for _, seed, net, params in populations(job, {"rnn": size.units}, size.gains, symbols=corpus.symbols):
-        inputs = corpus.sequences(1, steps=size.steps, generator=job.generator("gradients", seed))
+    for _, seed, net, params in populations(job, {"rnn": sizes.units}, sizes.gains, symbols=corpus.symbols):
+        inputs = corpus.sequences(1, steps=sizes.steps, generator=job.generator("gradients", seed))
         jacobians = jacobians_along(net, params, inputs)
         generator = job.generator("error vectors", seed)
-        slope = gradient_growth_rate(jacobians, skip=size.skip, generator=generator)[:, 0].cpu()
-        leading = lyapunov_from_jacobians(jacobians, k=2, burn_in=size.skip).exponents[:, 0].cpu()
+        slope = gradient_growth_rate(jacobians, skip=sizes.skip, generator=generator)[:, 0].cpu()
+        leading = lyapunov_from_jacobians(jacobians, k=2, burn_in=sizes.skip).exponents[:, 0].cpu()
         r = torch.corrcoef(torch.stack([slope, leading[:, 0]]))[0, 1]
         exponents = {"lambda_1": leading[:, 0], "lambda_2": leading[:, 1]}
         yield tidy({"correlation": r}, {}, seed=seed, gain=0.0, against="none")
-        yield tidy({"slope": slope} | exponents, {"gain": size.gains}, seed=seed, against="none")
+        yield tidy({"slope": slope} | exponents, {"gain": sizes.gains}, seed=seed, against="none")
         for name, exponent in exponents.items():
-            yield tidy({"error": (slope - exponent).abs()}, {"gain": size.gains}, seed=seed, against=name)
-
-
-@dataclass(frozen=True)
-class Lengths:
-    """Networks of these gains on so many sequences; T are `lengths`, counted after `burn_in` steps."""
-
-    gains: list[float]
-    lengths: list[int]
-    sequences: int
-    burn_in: int
-    shown: list[int]
-    """Orders of the exponents whose running estimate is kept."""
+            yield tidy({"error": (slope - exponent).abs()}, {"gain": sizes.gains}, seed=seed, against=name)
 
 
 @gathered
-def measure_lengths(job: Job, *, texts: Texts, cells: dict[str, int], sizes: dict[str, Any]) -> Iterator[pd.DataFrame]:
+def measure_lengths(job: Job, *, texts: Texts, cells: Cells, sizes: Lengths) -> Iterator[pd.DataFrame]:
     """How the exponents settle with the length T of a sequence (column `steps`).
 
     `spread`: standard deviation of lambda_1 over sequences (order 1). `running`: estimates of some exponents (column
     `order`) along the first sequence, of the first gain.
     """
-    size = Lengths(**sizes)
     corpus = Text(**texts[PRIMARY]).read(job)
-    for cell, seed, net, params in populations(job, cells, size.gains, symbols=corpus.symbols):
+    for cell, seed, net, params in populations(job, cells, sizes.gains, symbols=corpus.symbols):
         generator = job.generator("lengths", seed)
-        inputs = corpus.sequences(size.sequences, steps=size.burn_in + max(size.lengths), generator=generator)
-        for steps in size.lengths:
-            part = inputs[: size.burn_in + steps]
-            first = lyapunov_spectrum(net, params, part, k=1, burn_in=size.burn_in).exponents[..., 0]
-            yield tidy({"spread": first.std(dim=1)}, {"gain": size.gains}, seed=seed, cell=cell, steps=steps, order=1)
+        inputs = corpus.sequences(sizes.sequences, steps=sizes.burn_in + max(sizes.lengths), generator=generator)
+        for steps in sizes.lengths:
+            part = inputs[: sizes.burn_in + steps]
+            first = lyapunov_spectrum(net, params, part, k=1, burn_in=sizes.burn_in).exponents[..., 0]
+            yield tidy({"spread": first.std(dim=1)}, {"gain": sizes.gains}, seed=seed, cell=cell, steps=steps, order=1)
         one = {name: w[:1] for name, w in params.items()}
-        found = lyapunov_spectrum(net, one, inputs[:, :1], k=max(size.shown), burn_in=size.burn_in)
-        running = found.running[0, 0][:, [order - 1 for order in size.shown]]
-        axes = {"steps": found.steps.tolist(), "order": size.shown}
-        yield tidy({"running": running}, axes, seed=seed, cell=cell, gain=size.gains[0])
-
-
-@dataclass(frozen=True)
-class Shares:
-    """Networks of these gains, each on the same sequences."""
-
-    gains: list[float]
-    sequences: int
-    steps: int
-    burn_in: int
+        found = lyapunov_spectrum(net, one, inputs[:, :1], k=max(sizes.shown), burn_in=sizes.burn_in)
+        running = found.running[0, 0][:, [order - 1 for order in sizes.shown]]
+        axes = {"steps": found.steps.tolist(), "order": sizes.shown}
+        yield tidy({"running": running}, axes, seed=seed, cell=cell, gain=sizes.gains[0])
 
 
 @gathered
-def measure_shares(job: Job, *, texts: Texts, cells: dict[str, int], sizes: dict[str, Any]) -> Iterator[pd.DataFrame]:
+def measure_shares(job: Job, *, texts: Texts, cells: Cells, sizes: Shares) -> Iterator[pd.DataFrame]:
     """`lambda_1` and `mean` exponent of each network (column `gain`) on each sequence (column `sequence`)."""
-    size = Shares(**sizes)
-    axes = {"gain": size.gains, "sequence": range(size.sequences)}
+    axes = {"gain": sizes.gains, "sequence": range(sizes.sequences)}
     corpus = Text(**texts[PRIMARY]).read(job)
-    for cell, seed, net, params in populations(job, cells, size.gains, symbols=corpus.symbols):
+    for cell, seed, net, params in populations(job, cells, sizes.gains, symbols=corpus.symbols):
         generator = job.generator("shares", seed)
-        inputs = corpus.sequences(size.sequences, steps=size.burn_in + size.steps, generator=generator)
-        found = lyapunov_spectrum(net, params, inputs, burn_in=size.burn_in).exponents
+        inputs = corpus.sequences(sizes.sequences, steps=sizes.burn_in + sizes.steps, generator=generator)
+        found = lyapunov_spectrum(net, params, inputs, burn_in=sizes.burn_in).exponents
         yield tidy({"lambda_1": found.amax(dim=-1), "mean": found.mean(dim=-1)}, axes, seed=seed, cell=cell)
 
 
-@dataclass(frozen=True)
-class Starts:
-    """Widths p of U(-p, p), from which all weights are drawn."""
-
-    spreads: list[float]
-    steps: int
-    burn_in: int
-
-
 @gathered
-def measure_starts(job: Job, *, cells: dict[str, int], sizes: dict[str, Any]) -> Iterator[pd.DataFrame]:
+def measure_starts(job: Job, *, cells: Cells, sizes: Starts) -> Iterator[pd.DataFrame]:
     """Exponents of networks whose weights, those of the inputs among them, are all U(-p, p), for each p (`spread`).
 
     They read uniform random symbols; biases are 0. `largest` and `smallest` of the N leading exponents of N units;
     `next`, the largest of the others where there are others (LSTM: hidden units beside the memory cells).
     """
-    size = Starts(**sizes)
     for cell, units in cells.items():
         net = network(cell, units=units, symbols=4)
-        gain = torch.tensor(size.spreads, device=job.device) * units**0.5 / SPREAD
+        gain = torch.tensor(sizes.spreads, device=job.device) * units**0.5 / SPREAD
         for seed in job.seeds:
             generator = job.generator("random symbols", seed)
-            symbols = torch.randint(4, (size.burn_in + size.steps, 1), generator=generator, device=generator.device)
+            symbols = torch.randint(4, (sizes.burn_in + sizes.steps, 1), generator=generator, device=generator.device)
             inputs = torch.nn.functional.one_hot(symbols, 4).double().to(job.device)
             start = net.initialise([job.generator(f"starts {cell}", seed)], len(gain), shared=True, dtype=torch.float64)
             params = with_gain(moved(start, job.device), gain, inputs="recurrent")
-            found = lyapunov_spectrum(net, params, inputs, burn_in=size.burn_in).mean
+            found = lyapunov_spectrum(net, params, inputs, burn_in=sizes.burn_in).mean
             picked = {"largest": found[:, 0], "smallest": found[:, units - 1]}
             picked |= {"next": found[:, units]} if found.shape[1] > units else {}
-            yield tidy(picked, {"spread": size.spreads}, seed=seed, cell=cell)
+            yield tidy(picked, {"spread": sizes.spreads}, seed=seed, cell=cell)

@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import product
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
 import torch
@@ -24,6 +24,9 @@ from dynatlas.models.initial import orthogonal
 from dynatlas.reductions import mean_over_first
 from dynatlas.studies.lyapunov.world import CELLS, network
 from dynatlas.tables import gathered, tidy
+
+if TYPE_CHECKING:
+    from dynatlas.studies.lyapunov.settings import Identities, Jacobians
 
 HENON, LORENZ = (0.41922, -1.62319), (0.9056, 0.0, -14.5723)
 """Exponents at the usual parameters (Sprott, Chaos and Time-Series Analysis, 2003)."""
@@ -44,30 +47,15 @@ Arms = dict[str, Found]
 """What an identity gives as stated (`right`) and with a wrong index (`wrong`)."""
 
 
-@dataclass(frozen=True)
-class Sizes:
-    """How much is computed for the identities."""
-
-    units: int
-    linear_steps: int
-    linear_burn_in: int
-    prefixes: list[int]
-    """Lengths T at which the sum rule is checked."""
-    orbits: int
-    henon_steps: int
-    lorenz_steps: int
-    dt: float
-
-
 @gathered
-def measure_identities(job: Job, *, sizes: dict[str, Any]) -> Iterator[pd.DataFrame]:
+def measure_identities(job: Job, *, sizes: Identities) -> Iterator[pd.DataFrame]:
     """`deviation`: the largest one of each identity (column `part`) from its closed form, right and wrong (`arm`).
 
     `exponent` and `expected` are the numbers themselves (column `order`, from 1; the deviation stands at 0).
     """
     parts: dict[str, Arms] = {}
     for identity in (linear, sum_rule, henon_map, lorenz_flow, scaled):
-        parts |= identity(job, Sizes(**sizes))
+        parts |= identity(job, sizes)
     for part, arms in parts.items():
         for arm, found in arms.items():
             exponents, expected = found.exponents.double(), found.expected.double().expand_as(found.exponents)
@@ -83,7 +71,7 @@ def drawn(job: Job, purpose: str, *shape: int, draw: Callable[..., Tensor] = tor
     return torch.stack([draw(*shape, generator=own, dtype=torch.float64, device=own.device) for own in generators])
 
 
-def linear(job: Job, sizes: Sizes) -> dict[str, Arms]:
+def linear(job: Job, sizes: Identities) -> dict[str, Arms]:
     """h' = W h + U x has log|eigenvalues of W|, whatever comes in. Wrong: every other Jacobian transposed."""
     n, steps = sizes.units, sizes.linear_steps + sizes.linear_burn_in
     w = 0.5 * drawn(job, "linear", n, n, draw=torch.randn) / n**0.5
@@ -96,7 +84,7 @@ def linear(job: Job, sizes: Sizes) -> dict[str, Arms]:
     return {"linear": {"right": Found(found.mean, expected), "wrong": Found(wrong.mean, expected)}}
 
 
-def driven(job: Job, sizes: Sizes) -> tuple[Tensor, Tensor, Tensor]:
+def driven(job: Job, sizes: Identities) -> tuple[Tensor, Tensor, Tensor]:
     """Tanh networks on random inputs: J_1 ... J_T (T, seed, 1, d, d), h_0 ... h_T (T + 1, seed, d), log|det W|."""
     net = network("rnn", units=sizes.units, symbols=4)
     params = net.initialise(job.generators("driven"), dtype=torch.float64)
@@ -106,7 +94,7 @@ def driven(job: Job, sizes: Sizes) -> tuple[Tensor, Tensor, Tensor]:
     return jacobians, states[:, :, 0].transpose(0, 1), torch.linalg.slogdet(params["w_rec_l0"]).logabsdet
 
 
-def sum_rule(job: Job, sizes: Sizes) -> dict[str, Arms]:
+def sum_rule(job: Job, sizes: Identities) -> dict[str, Arms]:
     """The exponents of a tanh network sum to mean_t (log|det W| + sum_i log(1 - h_i(t)^2)) at every T.
 
     Given are the sums at several T. Wrong: the states of the step before.
@@ -121,7 +109,7 @@ def sum_rule(job: Job, sizes: Sizes) -> dict[str, Arms]:
     return {"sum rule": arms}
 
 
-def henon_map(job: Job, sizes: Sizes) -> dict[str, Arms]:
+def henon_map(job: Job, sizes: Identities) -> dict[str, Arms]:
     """The Henon map. Wrong: every other Jacobian shifted by a step (transposing them changes none of its exponents)."""
     system, steps = henon(), sizes.henon_steps + MAP_BURN_IN
     start = 0.1 * drawn(job, "henon", sizes.orbits, 2, draw=torch.randn).flatten(0, 1)
@@ -135,7 +123,7 @@ def henon_map(job: Job, sizes: Sizes) -> dict[str, Arms]:
     return _with_sum("henon", right.exponents, wrong.exponents, HENON, HENON_SUM, seeds=len(job.seeds))
 
 
-def lorenz_flow(job: Job, sizes: Sizes) -> dict[str, Arms]:
+def lorenz_flow(job: Job, sizes: Identities) -> dict[str, Arms]:
     """The Lorenz equations of 1963. Wrong: transposed Jacobians, in the order of time, for a fifth of the steps."""
     start = drawn(job, "lorenz", sizes.orbits, 3, draw=torch.randn).flatten(0, 1)
     start = start + start.new_tensor([0.0, 0.0, 25.0])
@@ -158,7 +146,7 @@ def _with_sum(
     return {name: whole, f"{name} sum": sums}
 
 
-def scaled(job: Job, sizes: Sizes) -> dict[str, Arms]:
+def scaled(job: Job, sizes: Identities) -> dict[str, Arms]:
     """J -> c J adds log c to every exponent; a linear network with orthogonal W has none but 0.
 
     Wrong: Jacobians shifted by a step; W not orthogonal (a Gaussian one).
@@ -179,15 +167,15 @@ def scaled(job: Job, sizes: Sizes) -> dict[str, Arms]:
 
 
 @gathered
-def measure_jacobians(job: Job, *, sizes: dict[str, Any]) -> Iterator[pd.DataFrame]:
+def measure_jacobians(job: Job, *, sizes: Jacobians) -> Iterator[pd.DataFrame]:
     """Largest difference between exponents from closed-form Jacobians and from those of torch.func (nats per step).
 
     Columns: cell, layers, bias, and `jacobian`: "analytic", or for a GRU of one layer "without reset": its closed form
     without what passes through the reset gate. `sizes`: `units`, `steps` and the numbers of `layers`.
     """
-    for cell, depth, bias in product(CELLS, sizes["layers"], (True, False)):
-        net = CELLS[cell](4, sizes["units"], 4, layers=depth, bias=bias, recurrent_gain=2.0)
-        found = _differences(job, net, steps=sizes["steps"], wrong=cell == "gru" and depth == 1)
+    for cell, depth, bias in product(CELLS, sizes.layers, (True, False)):
+        net = CELLS[cell](4, sizes.units, 4, layers=depth, bias=bias, recurrent_gain=2.0)
+        found = _differences(job, net, steps=sizes.steps, wrong=cell == "gru" and depth == 1)
         axes, values = {"jacobian": list(found), "seed": job.seeds}, torch.stack(list(found.values()))
         yield tidy({"deviation": values}, axes, cell=cell, layers=depth, bias=bias)
 

@@ -6,7 +6,7 @@ Exponents are in nats per step, losses in nats per symbol.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -17,6 +17,9 @@ from dynatlas.instruments.lyapunov import lyapunov_spectrum
 from dynatlas.jobs import Job, Run
 from dynatlas.studies.lyapunov.world import HYPERPARAMETERS, LOGARITHMS, Text, network
 from dynatlas.tables import gathered, tidy
+
+if TYPE_CHECKING:
+    from dynatlas.studies.lyapunov.settings import Cell, Early, Sequences, TextName
 
 Summaries = dict[str, np.ndarray]
 """Numbers of each network, by name, (seed, configuration)."""
@@ -36,7 +39,7 @@ BAND = (-0.5, 0.0)
 
 @gathered
 def measure_spectra(
-    job: Job, *, trained: Run, cell: str, text: str, sequences: dict[str, int], early: int
+    job: Job, *, trained: Run, cell: Cell, text: TextName, sequences: Sequences, early: Early
 ) -> Iterator[pd.DataFrame]:
     """Lyapunov spectra of trained networks; all of a seed are measured on the same held-out sequences.
 
@@ -74,7 +77,7 @@ def _spectra(
 
 
 @gathered
-def measure_networks(job: Job, *, spectra: pd.DataFrame, early: int) -> Iterator[pd.DataFrame]:
+def measure_networks(job: Job, *, spectra: pd.DataFrame, early: Early) -> Iterator[pd.DataFrame]:
     """Numbers of each network: those of `summaries`, and its final loss as foreseen by readouts of what is known early.
 
     Readouts are fitted on the other seeds' networks (see `FORESEEN` and `FEATURES`).
@@ -88,7 +91,7 @@ def measure_networks(job: Job, *, spectra: pd.DataFrame, early: int) -> Iterator
 
 
 @gathered
-def measure_readouts(job: Job, *, spectra: pd.DataFrame, early: int) -> Iterator[pd.DataFrame]:
+def measure_readouts(job: Job, *, spectra: pd.DataFrame, early: Early) -> Iterator[pd.DataFrame]:
     """How well the final validation loss is foreseen, and where good and bad networks have their lambda_1.
 
     Readouts (column `reader`) are fitted on the other seeds: `r2` and `spearman` on the held-out one. `distance` and
@@ -114,7 +117,7 @@ def features(networks: Summaries, reader: str) -> np.ndarray:
     return np.stack(seen, axis=-1)
 
 
-def populations(spectra: pd.DataFrame, early: int) -> Iterator[tuple[dict[str, Any], Summaries]]:
+def populations(spectra: pd.DataFrame, early: Early) -> Iterator[tuple[dict[str, Any], Summaries]]:
     """Cell and text of each population in a table of `measure_spectra`, with its summaries."""
     for (cell, text), table in spectra.groupby(["cell", "text"], sort=False):
         yield {"cell": cell, "text": text}, summaries(table, early)

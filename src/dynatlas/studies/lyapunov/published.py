@@ -15,7 +15,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -25,6 +25,9 @@ from dynatlas.instruments.heldout import heldout_readout
 from dynatlas.jobs import Job
 from dynatlas.statistics import spearman
 from dynatlas.tables import gathered, tidy
+
+if TYPE_CHECKING:
+    from dynatlas.studies.lyapunov.settings import Digest, Folder
 
 SOURCE = "folder 'CharRNN/WP/HP/Grid Search' of github.com/shlizee/lyapunov-hyperopt"
 EPOCHS = (4, 15)
@@ -145,7 +148,7 @@ def _operations(stream: io.BytesIO, file: Path) -> list[tuple[str, Any]]:
 
 
 @gathered
-def measure_published(job: Job, *, folder: str, sha256: str) -> Iterator[pd.DataFrame]:
+def measure_published(job: Job, *, folder: Folder, sha256: Digest) -> Iterator[pd.DataFrame]:
     """The study's statistics on the authors' grid, at epochs 4 and 15.
 
     `target`: the lowest validation loss of all epochs, or the one of the last (two networks came apart late).

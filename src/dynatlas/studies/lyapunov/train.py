@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -25,15 +24,32 @@ from dynatlas.models.rnn import readout
 from dynatlas.studies.lyapunov.world import HYPERPARAMETERS, LOGARITHMS, Text, network, with_gain
 from dynatlas.tasks.symbols import SymbolBatch
 
+if TYPE_CHECKING:
+    from dynatlas.studies.lyapunov.settings import (
+        Batch,
+        Bias,
+        Cell,
+        Cells,
+        Configurations,
+        Decay,
+        Inputs,
+        Ranges,
+        Snapshots,
+        Steps,
+        TextName,
+        Texts,
+        Validation,
+        Window,
+    )
+
 CHUNK = 64
 """Validation windows that go through all networks at once."""
-Ranges = Mapping[str, tuple[float, float]]
 
 
 def train_networks(
-    job: Job, *, cell: str, text: str, texts: dict[str, dict[str, Any]], cells: dict[str, int], bias: bool, inputs: str,
-    configurations: int, ranges: dict[str, tuple[float, float]], window: int, batch: int, steps: int,
-    decay: dict[str, float] | None, snapshots: list[int], validation: int,
+    job: Job, *, cell: Cell, text: TextName, texts: Texts, cells: Cells, bias: Bias, inputs: Inputs,
+    configurations: Configurations, ranges: Ranges, window: Window, batch: Batch, steps: Steps, decay: Decay | None,
+    snapshots: Snapshots, validation: Validation,
 ) -> dict[str, Group]:  # fmt: skip
     """`configurations` networks of each seed that read windows of a text and predict the next symbol.
 
@@ -73,7 +89,7 @@ def train_networks(
         moved(start, job.device),
         steps=steps,
         optimiser=Adam(lr=drawn["learning_rate"].flatten().to(job.device)),
-        schedule=StepDecay(**decay) if decay else None,  # type: ignore[arg-type]
+        schedule=StepDecay(**decay) if decay else None,
         clip_norm=1.0,
         watches={"networks": snapshot_at(snapshots), "course": Watch(validate, at=AtSteps(frozenset(snapshots)))},
         job=job,
@@ -95,10 +111,8 @@ def draw_configurations(job: Job, count: int, ranges: Ranges) -> dict[str, Tenso
     """Hyperparameters of `count` networks of each seed, float64 (seed, configuration).
 
     `gain` (standard deviation of the recurrent weights times sqrt(units)) and `learning_rate` are log-uniform in their
-    range, `dropout` (of the units that the readout sees) is uniform. Raises ValueError for other names.
+    range, `dropout` (of the units that the readout sees) is uniform.
     """
-    if sorted(ranges) != sorted(HYPERPARAMETERS):
-        raise ValueError(f"ranges: {', '.join(ranges)}: wanted are {', '.join(HYPERPARAMETERS)}")
     wanted = {name: Range(*ranges[name], logarithmic=name in LOGARITHMS) for name in HYPERPARAMETERS}
     return random_search(wanted, count, generators=[job.rng("configurations", seed) for seed in job.seeds])
 

@@ -1,0 +1,103 @@
+"""Every study's `settings.py` holds data and validators that refuse; its closed sets are those of the registries."""
+
+import ast
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from dynatlas.studies.lyapunov import settings as lyapunov
+from dynatlas.studies.lyapunov.world import CELLS
+
+STUDIES = Path(__file__).parents[2] / "src" / "dynatlas" / "studies"
+FILES = sorted(STUDIES.glob("*/settings.py"))
+IMPORTED = {"__future__", "typing", "pydantic", "dynatlas.settings"}
+VALIDATORS = {"field_validator", "model_validator"}
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.parent.name)
+def test_settings_are_data_and_validators_that_refuse(file):
+    tree = ast.parse(file.read_text())
+    assert list(problems(tree)) == []
+    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.Lambda)]
+    assert all(isinstance(one, ast.FunctionDef) and refuses(one) for one in functions)
+
+
+def problems(tree):
+    """What stands at the top of the file and is neither an import, a type, nor a class of numbers."""
+    for node in tree.body:
+        if isinstance(node, ast.ImportFrom):
+            if node.module not in IMPORTED:
+                yield f"imports {node.module}"
+        elif isinstance(node, ast.ClassDef):
+            yield from (f"{node.name}: {ast.unparse(one)}" for one in node.body if not of_a_class(one))
+        elif not (is_text(node) or is_type(node)):
+            yield ast.unparse(node)
+
+
+def is_text(node):
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+
+
+def is_type(node):
+    return isinstance(node, ast.Assign) and not any(
+        isinstance(inside, ast.Call) and ast.unparse(inside.func) not in ("Field", "TypeVar")
+        for inside in ast.walk(node.value)
+    )
+
+
+def of_a_class(node):
+    if isinstance(node, ast.AnnAssign):
+        return (
+            node.value is None or isinstance(node.value, ast.Constant | ast.List | ast.Tuple) or called(node) == "Field"
+        )
+    return is_text(node) or isinstance(node, ast.FunctionDef)
+
+
+def called(node):
+    return ast.unparse(node.value.func) if isinstance(node.value, ast.Call) else ""
+
+
+def refuses(function):
+    """A validator that gives back what it was given, or raises."""
+    names = {
+        ast.unparse(one.func) if isinstance(one, ast.Call) else ast.unparse(one) for one in function.decorator_list
+    }
+    given = {argument.arg for argument in function.args.args}
+    returns = [node.value for node in ast.walk(function) if isinstance(node, ast.Return)]
+    writes = any(isinstance(node, ast.AugAssign | ast.Delete | ast.Global) for node in ast.walk(function))
+    kept = all(isinstance(one, ast.Name) and one.id in given for one in returns)
+    return bool(names & VALIDATORS) and bool(returns) and kept and not writes
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("import torch", True),
+        ("from torch import nn", True),
+        ("x = compute()", True),
+        ("Steps = Annotated[int, Field(gt=0)]", False),
+        ("class A(Settings):\n    x: int = Field(gt=0)\n    y: int = 5\n", False),
+        ("class A(Settings):\n    x: int = compute()\n", True),
+        ("def compute(): return 1", True),
+    ],
+)
+def test_the_rule_finds_what_it_forbids(text, found):
+    assert bool(list(problems(ast.parse(text)))) == found
+
+
+@pytest.mark.parametrize(
+    ("body", "kept"),
+    [
+        ("    if self.x > self.y:\n        raise ValueError\n    return self", True),
+        ("    return 1", False),
+        ("    self = 3", False),
+    ],
+)
+def test_a_validator_that_changes_a_number_would_be_found(body, kept):
+    function = ast.parse(f"@model_validator(mode='after')\ndef check(self):\n{body}").body[0]
+    assert refuses(function) == kept
+
+
+def test_closed_sets_are_those_of_the_registries():
+    assert get_args(lyapunov.Cell) == tuple(CELLS)
