@@ -113,7 +113,8 @@ def draw_configurations(job: Job, count: int, ranges: Ranges) -> dict[str, Tenso
     `gain` (standard deviation of the recurrent weights times sqrt(units)) and `learning_rate` are log-uniform in their
     range, `dropout` (of the units that the readout sees) is uniform.
     """
-    wanted = {name: Range(*ranges[name], logarithmic=name in LOGARITHMS) for name in HYPERPARAMETERS}
+    ends = {name: ranges[name] for name in HYPERPARAMETERS}
+    wanted = {name: Range(low, high, logarithmic=name in LOGARITHMS) for name, (low, high) in ends.items()}
     return random_search(wanted, count, generators=[job.rng("configurations", seed) for seed in job.seeds])
 
 
