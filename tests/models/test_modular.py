@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import pytest
 import torch
 
-from dynatlas.models.modular import assemble_modules, join_states, module_slices, split_copies
+from dynatlas.members import Members
+from dynatlas.models.modular import assemble_modules, join_states, module_slices
 from dynatlas.models.rnn import ElmanRNN, readout, rollout
 
 
@@ -16,7 +16,8 @@ def seeded(count: int) -> list[torch.Generator]:
 def test_assembled_network_runs_as_its_modules_do():
     modules = ElmanRNN(5, 7, 3, alpha=0.5).initialise(seeded(2), copies=4, dtype=torch.float64)
     modules["b"] = torch.rand(8, 7, generator=seeded(1)[0], dtype=torch.float64)
-    whole = assemble_modules(split_copies(modules, 4))
+    apart = Members(seed=[0, 1], module=range(4)).group(modules).each("module")
+    whole = assemble_modules([own for _, own in apart])
     x = torch.randn(6, 3, 5, generator=seeded(1)[0], dtype=torch.float64)
     states = rollout(whole, x, alpha=0.5)
     small = rollout(modules, x, alpha=0.5)
@@ -35,9 +36,3 @@ def test_modules_do_not_hear_each_other_and_may_differ_in_size():
     assert torch.equal(whole["w_rec"][:, second, second], trees[1]["w_rec"])
     assert torch.equal(whole["b"][:, second], torch.zeros(2, 5, dtype=torch.float64))
     assert whole["w_out"].shape == (2, 8, 2)
-
-
-def test_members_that_are_no_multiple_are_refused():
-    modules = ElmanRNN(2, 3, 1).initialise(seeded(3))
-    with pytest.raises(ValueError, match="3 members are not a multiple of 2"):
-        split_copies(modules, 2)

@@ -10,17 +10,6 @@ from torch import Tensor
 from dynatlas.models.model import Params
 
 
-def split_copies(params: Mapping[str, Tensor], copies: int) -> list[Params]:
-    """The seed-major members (seed x copies) taken apart: one tree for each copy, leading axis seed.
-
-    Raises ValueError when the members are not a multiple of `copies`.
-    """
-    members = next(iter(params.values())).shape[0]
-    if members % copies:
-        raise ValueError(f"{members} members are not a multiple of {copies} copies")
-    return [{name: tensor[copy::copies] for name, tensor in params.items()} for copy in range(copies)]
-
-
 def assemble_modules(modules: Sequence[Mapping[str, Tensor]]) -> Params:
     """One network of unconnected modules (Marton et al. 2021): recurrent weights block-diagonal, all inputs shared.
 

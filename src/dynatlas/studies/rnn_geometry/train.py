@@ -40,7 +40,7 @@ def train_networks(
 
     def draw(step: int) -> tuple[Tensor, Tensor]:
         chosen = order[step]
-        x = followed_by_blanks(data.x[chosen].transpose(1, 2), blank).repeat_interleave(kinds, 0)
+        x = members.spread(followed_by_blanks(data.x[chosen].transpose(1, 2), blank), "seed")
         return x, targets.gather(2, chosen[:, None].expand(-1, kinds, -1)).flatten(0, 1)
 
     def loss(params: Params, batch: tuple[Tensor, Tensor]) -> Tensor:

@@ -12,7 +12,7 @@ from torch import Generator, Tensor
 from dynatlas.instruments.accounting import Updates, count_built, count_updates
 from dynatlas.jobs import Run
 from dynatlas.members import Group, Members
-from dynatlas.models.modular import assemble_modules, split_copies
+from dynatlas.models.modular import assemble_modules
 from dynatlas.studies.task_primitives.formulas import count_parameters, count_trainable
 from dynatlas.studies.task_primitives.world import NETWORK, TASKS, Strategy, World
 from dynatlas.tasks.multitask import INPUT_CHANNELS, OUTPUT_CHANNELS, SENSORY_INPUTS
@@ -60,9 +60,9 @@ def build(name: str, setting: World, *, modules: int, units: int, generators: Se
     for_tasks = each.times(task=TASKS)
     if name in ("MP", "MPu", "MR"):
         drawn = setting.network(SENSORY_INPUTS, units, outputs).initialise(generators, modules)
-        blocks = split_copies(drawn, modules)
+        apart = each.times(module=range(modules)).group(drawn).each("module")
+        blocks, sees = [block.flat() for _, block in apart], inputs_seen()
         if name == "MP":
-            sees = inputs_seen()
             blocks = [block | {"w_in": block["w_in"] * sees[m % len(sees), :, None]} for m, block in enumerate(blocks)]
         network = each.group(assemble_modules(blocks))
     elif name == "SEP":

@@ -51,7 +51,7 @@ def train_primitives(
     The modules of MP see only their primitive's modality, those of MPu see everything; both start from the same weights
     and learn on the same streams. Returns the assembled networks, and in `sizes` how many `scalars` learned.
     """
-    setting, seeds, kinds = World(**world), len(job.seeds), len(strategies)
+    setting, kinds = World(**world), len(strategies)
     members = Members(seed=job.seeds, strategy=strategies, module=range(MODULES))
     used = outputs_used()
     rnn = setting.network(SENSORY_INPUTS, units, used.shape[1])
@@ -70,7 +70,7 @@ def train_primitives(
     def loss(params: Params, stream: Stream) -> Tensor:
         x = (stream.x[:, None, None] * sees[:, :, None, None, :]).flatten(0, 2)
         yhat = readout(params, rnn.rollout(params, x, noise=setting.noise(noise, kinds * MODULES)))
-        errors = (yhat.unflatten(0, (seeds, kinds, MODULES)) - stream.stacked_targets()[:, None]).square()
+        errors = (members.split(yhat) - stream.stacked_targets()[:, None]).square()
         weight = stream.weight[:, None, None, ..., None] * (used / used.sum(1, keepdim=True))[:, None, None, :]
         return (errors * weight).sum(-1).mean((-2, -1)).flatten()
 
@@ -216,13 +216,13 @@ def train_sequential(
             return moved(setting.trials([task] * trials, drawn), job.device)
 
         def loss(now: Params, batch: Batch, noise: Any = noise) -> Tensor:
-            x, y, mask = (w.repeat_interleave(kinds, 0) for w in (batch.x, batch.y, batch.mask))
+            x, y, mask = (members.spread(w, "seed") for w in (batch.x, batch.y, batch.mask))
             return masked_loss(readout(now, rnn.rollout(now, x, noise=setting.noise(noise, kinds))), y, mask)
 
         fitted = _fit(job, f"sequential {task}", draw, loss, params, steps=steps, learning_rate=learning_rate,
                       project=partial(_projected, projection, plain))  # fmt: skip
         params = fitted.parameters
-        _remember(job, projection, setting, params, task, covariance_trials)
+        _remember(job, projection, setting, members, params, task, covariance_trials)
         parts = [part for _, part in members.group(params).each("strategy")]
         learned.append(torch.stack([torch.stack([setting.accuracy(job, p, t) for t in TASKS], 1) for p in parts]))
     accuracy = {"accuracy": torch.stack(learned, dim=2)}
@@ -243,12 +243,13 @@ def _projected(projection: GradientProjection, plain: Tensor, update: Params) ->
     }
 
 
-def _remember(job: Job, projection: GradientProjection, setting: World, params: Params, task: str, trials: int) -> None:
+def _remember(
+    job: Job, projection: GradientProjection, setting: World, members: Members, params: Params, task: str, trials: int
+) -> None:
     """Take what the networks do on `trials` new trials of the task just learned into the projections."""
     batch = moved(setting.trials([task] * trials, job.generators(f"covariance {task}")), job.device)
-    copies = params["w_in"].shape[0] // len(job.seeds)
-    x, y, t_last = (w.repeat_interleave(copies, 0) for w in (batch.x, batch.y, batch.t_last))
-    noise = setting.noise(job.generators(f"covariance noise {task}", device=job.device), copies)
+    x, y, t_last = (members.spread(w, "seed") for w in (batch.x, batch.y, batch.t_last))
+    noise = setting.noise(job.generators(f"covariance noise {task}", device=job.device), len(members) // len(job.seeds))
     states = rollout(params, x, alpha=setting.alpha, noise=noise)
     alive = (torch.arange(x.shape[1], device=x.device)[:, None] <= t_last[:, None])[..., None]
     # padded steps are no samples: they weigh nothing, and the covariances divide by the number of the others
