@@ -32,6 +32,7 @@ from torch import Tensor
 from dynatlas.artefacts import write_json
 from dynatlas.instruments.dimension_profile import measure_dimension
 from dynatlas.instruments.neighbours import nearest_neighbours
+from dynatlas.jobs import Job
 
 ROOT = Path(__file__).resolve().parents[1]
 CLOUDS, POINTS, COORDINATES = 40, 800, 64
@@ -42,7 +43,7 @@ Measure = Callable[[], dict[str, Tensor]]
 
 def clouds() -> Tensor:
     """Points of a curved ten-dimensional manifold in 64 dimensions, (cloud, point, coordinate), float64."""
-    draw = torch.Generator().manual_seed(0)
+    draw = Job("benchmark", [0]).generator("clouds", 0)
     z = torch.randn(CLOUDS, POINTS, 10, generator=draw, dtype=torch.float64)
     maps = torch.randn(CLOUDS, 10, COORDINATES, generator=draw, dtype=torch.float64)
     return torch.tanh(z @ maps / 10**0.5)

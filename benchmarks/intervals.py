@@ -21,11 +21,12 @@ import numpy as np
 from dynatlas.claims.compounds import all_of, any_of, conjunction, count_of, outlook
 from dynatlas.claims.verdicts import HYPOTHESES, REPRODUCED, outcomes
 from dynatlas.intervals import Floats, mean_interval
-from dynatlas.seeds import numpy_stream
+from dynatlas.jobs import Job
 from dynatlas.statistics import STATISTICS
 
 ROOT = Path(__file__).resolve().parents[1]
 SEEDS = (5, 6, 8, 10, 20)
+JOB = Job("benchmark-coverage", SEEDS)
 FAR = 10.0
 """Standard deviations by which a part that is true for certain lies beyond its margin."""
 
@@ -134,7 +135,7 @@ KINDS: dict[str, Callable[[Draw], Floats]] = {
 
 def drawer(kind: str, difference: str, n: int, *, trials: int) -> Draw:
     """Differences of one cell of the table, from its own stream."""
-    rng = numpy_stream(0, "benchmark-coverage", f"{kind}/{difference}", n)
+    rng = JOB.rng(f"{kind}/{difference}", n)
     return lambda *axes: DIFFERENCES[difference](rng, (trials, *axes, n))
 
 
@@ -152,7 +153,7 @@ def coverage(difference: str, n: int, *, trials: int) -> tuple[float, float, flo
 
 def bootstrap_coverage(difference: str, n: int, *, trials: int, resamples: int = 1000) -> float:
     """The share of 95 % percentile bootstrap intervals that hold the mean: what the engine does not use."""
-    rng = numpy_stream(0, "benchmark-coverage", f"bootstrap/{difference}", n)
+    rng = JOB.rng(f"bootstrap/{difference}", n)
     x = drawer("bootstrap sample", difference, n, trials=trials)()
     held = 0
     for sample in x:

@@ -32,6 +32,7 @@ from torch import Tensor
 
 from dynatlas.artefacts import read_json, write_json
 from dynatlas.instruments.lyapunov import lyapunov_spectrum, random_frame
+from dynatlas.jobs import Job
 from dynatlas.models.gated import GRU, LSTM, Elman, Stacked
 
 OUT = Path(__file__).resolve().parents[1] / "results" / "benchmarks" / "lyapunov.json"
@@ -57,11 +58,15 @@ JACOBIANS = ("tanh, gain 1", "GRU", "LSTM")
 
 
 def ensemble(name: str) -> dict[str, Tensor]:
-    return CELLS[name].initialise([torch.Generator().manual_seed(seed) for seed in range(NETWORKS)], dtype=DOUBLE)
+    return CELLS[name].initialise(Job("benchmark", range(NETWORKS)).generators("initialisation"), dtype=DOUBLE)
 
 
 def inputs() -> Tensor:
-    return torch.randn(STEPS, SEQUENCES, INPUTS, generator=torch.Generator().manual_seed(99), dtype=DOUBLE)
+    return drawn("inputs", STEPS, SEQUENCES, INPUTS)
+
+
+def drawn(purpose: str, *shape: int) -> Tensor:
+    return torch.randn(shape, generator=Job("benchmark", [0]).generator(purpose, 0), dtype=DOUBLE)
 
 
 def ours(name: str, k: int | None, qr_every: int | str) -> Callable[[], object]:
@@ -72,7 +77,7 @@ def ours(name: str, k: int | None, qr_every: int | str) -> Callable[[], object]:
 def floor(name: str, k: int | None) -> Callable[[], object]:
     """One product and one QR a step, in batches of one network's sequences, which is quicker than all at once."""
     d = CELLS[name].state_size
-    jacobians = torch.randn(SEQUENCES, d, d, generator=torch.Generator().manual_seed(0), dtype=DOUBLE)
+    jacobians = drawn("jacobians", SEQUENCES, d, d)
 
     def bare() -> None:
         for _ in range(SAMPLE):
@@ -162,7 +167,7 @@ def jacobians(name: str, analytic: bool) -> Callable[[], object]:
     cell = CELLS[name]
     w = {key: tensor[0] for key, tensor in ensemble(name).items()}
     x = inputs()[0]
-    s = torch.randn(SEQUENCES, cell.state_size, generator=torch.Generator().manual_seed(1), dtype=DOUBLE)
+    s = drawn("states", SEQUENCES, cell.state_size)
     if analytic:
         return lambda: cell.jacobian(w, x, s)
     automatic = torch.func.vmap(torch.func.jacrev(lambda given, state: cell.step(w, given, state), argnums=1))

@@ -26,7 +26,7 @@ from dynatlas.claims.sample import Source
 from dynatlas.claims.tables import ClaimError, Table, prepare, whole_seeds
 from dynatlas.claims.verdicts import NOT_RUN, REPORTED, REPRODUCED
 from dynatlas.claims.vocabulary import Control, Selector
-from dynatlas.seeds import numpy_stream
+from dynatlas.jobs import Job
 
 Tables = pd.DataFrame | Mapping[str, pd.DataFrame | Table]
 
@@ -153,9 +153,10 @@ def _control(
     claim: ResolvedClaim, control: ResolvedControl, place: int, source: Source, study: str, base_seed: int
 ) -> Decision:
     stream = f"control/{claim.id}" + (f"/{place + 1}" if place else "")
+    job = Job(study, seeds=(), base_seed=base_seed)
 
     def permutation(seed: int, n: int) -> np.ndarray:
-        return numpy_stream(base_seed, study, stream, seed).permutation(n)
+        return job.rng(stream, seed).permutation(n)
 
     try:
         return evaluate(claim, control.asked, source, permutation if control.declared.permute else None)

@@ -212,9 +212,10 @@ def _silence_connections(params: Params, magnitude: Magnitude, draw: Draw) -> tu
 
 
 def _silence_units(params: Params, magnitude: Magnitude, draw: Draw) -> tuple[Params, Overrides]:
-    members, units = params[draw.weights[0]].shape[0], params[draw.weights[0]].shape[-1]
-    copies = _copies(members, draw.generators)
-    return params, Overrides(unit_mask=random_lesions(units, magnitude, generators=draw.generators, copies=copies))
+    w = params[draw.weights[0]]
+    copies = _copies(w.shape[0], draw.generators)
+    mask = random_lesions(w.shape[-1], magnitude, generators=draw.generators, copies=copies)
+    return params, Overrides(unit_mask=mask.to(w.device))
 
 
 def _localised_lesion(params: Params, magnitude: Magnitude, draw: Draw) -> tuple[Params, Overrides]:
@@ -288,7 +289,7 @@ def _on_existing(params: Params, draw: Draw, size: Callable[[Tensor], Tensor]) -
     noisy = {}
     for name in draw.weights:
         w = widened(params[name], name)
-        drawn = _draw_for(tuple(w.shape), draw.generators, _normal).to(w.dtype)
+        drawn = _draw_for(tuple(w.shape), draw.generators, _normal).to(w)
         noisy[name] = narrowed(w + size(w) * drawn * (w != 0), params[name])
     return {**params, **noisy}
 
@@ -303,7 +304,7 @@ def _rms_of_existing(w: Tensor) -> Tensor:
 
 def _without_connections(w: Tensor, fraction: Magnitude, draw: Draw) -> Tensor:
     """round(fraction * existing) of a member's existing synapses set to 0, drawn without replacement."""
-    scores = _draw_for(tuple(w.shape), draw.generators, _uniform)
+    scores = _draw_for(tuple(w.shape), draw.generators, _uniform).to(w.device)
     ranks = _ranks(torch.where(w != 0, scores, 2.0).flatten(1)).view(w.shape)
     existing = (w != 0).sum(dim=tuple(range(1, w.ndim)), keepdim=True)
     kept = ranks >= (_per_member(fraction, scores) * existing).round()

@@ -1,0 +1,140 @@
+"""What methods and watches remember, and what a method may give: memories that stop, are saved, and are refused."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+import torch
+from small_methods import Bowl, job_of, trained
+
+from dynatlas.ensemble.fit import fit
+from dynatlas.ensemble.methods import Backprop
+from dynatlas.ensemble.optimisers import SGD
+from dynatlas.ensemble.schedules import Every
+from dynatlas.ensemble.watch import RunningMean, Watch
+
+
+class Killed(Exception):
+    pass
+
+
+def watched(limit: float) -> Watch:
+    return Watch(
+        lambda params, step: {"size": params["w"].flatten(1).abs().sum(1)},
+        at=Every(1),
+        remember=RunningMean("size", decay=0.5),
+        reached=lambda seen: seen["mean size"] < limit,
+        stop=True,
+    )
+
+
+def test_a_watch_stops_on_its_running_mean_and_resumes_with_it(tmp_path):
+    job = job_of(3, scratch=tmp_path, checkpoint_seconds=0)
+    problem, given = Bowl(job), {"optimiser": SGD(lr=0.05), "method": None, "steps": 60}
+
+    def dying(step):
+        if step == 9:
+            raise Killed
+        return problem.draw(step)
+
+    with pytest.raises(Killed):
+        trained(Bowl, job, draw=dying, watches={"size": watched(4.0)}, **given)
+    job = job_of(3, scratch=tmp_path, checkpoint_seconds=0)
+    resumed = trained(Bowl, job, watches={"size": watched(4.0)}, **given)
+    whole = trained(Bowl, job_of(3), watches={"size": watched(4.0)}, **given)
+    for key, tensor in whole.watched["size"].items():
+        assert torch.equal(tensor, resumed.watched["size"][key])
+    assert torch.equal(whole.stopped_at, resumed.stopped_at)
+    size = whole.logs["size"].values["size"]
+    weights = 0.5 ** torch.arange(len(size), dtype=torch.float64)
+    for at in range(len(size)):
+        past = size[: at + 1].flip(0) * weights[: at + 1, None]
+        wanted = past.sum(0) / weights[: at + 1].sum()
+        torch.testing.assert_close(whole.logs["size"].values["mean size"][at], wanted, rtol=1e-12, atol=0)
+    first = (whole.logs["size"].values["mean size"] < 4.0).to(torch.int64).argmax(dim=0)
+    assert torch.equal(whole.stopped_at, first)
+    assert (first > (size < 4.0).to(torch.int64).argmax(dim=0)).all(), "the mean is later than what it is a mean of"
+
+
+@dataclass(frozen=True)
+class Wrong:
+    """A method that gives or remembers something else than it should."""
+
+    losses: object = None
+    gradient_of: object = None
+    remembers: object = None
+
+    def start(self, parameters):
+        return {}
+
+    def gradient(self, loss, parameters, batch, memory, step):
+        losses, gradient = Backprop().gradient(loss, parameters, batch, memory, step)
+        if self.remembers is not None:
+            memory["extra"] = self.remembers
+        return (losses if self.losses is None else self.losses), self.gradient_of or gradient
+
+    def between(self, parameters, moments, memory, *, step, active):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("method", "message"),
+    [
+        (Wrong(losses=torch.ones(4)), r"losses \(4,\); wanted is one number a member, \(3,\)"),
+        (Wrong(losses=1.0), "losses float"),
+        (Wrong(gradient_of={"v": torch.ones(3, 4)}), "unknown gradient 'w'"),
+        (Wrong(gradient_of={"w": torch.ones(4)}), r"the gradient of 'w' is \(4,\); wanted is \(3, 4\)"),
+        (Wrong(remembers=torch.tensor(1.0)), r"the method remembers 'extra' as \(\); wanted are tensors"),
+        (Wrong(remembers=torch.ones(2, 3)), "leading axis member, 3"),
+        (Wrong(remembers=2), "'extra' as int"),
+    ],
+)
+def test_what_a_method_may_not_give_is_named(method, message):
+    with pytest.raises((ValueError, KeyError), match=message):
+        trained(Bowl, job_of(3), method=method)
+
+
+def test_a_loss_of_copies_that_gives_one_number_a_member_is_named():
+    job = job_of(3)
+    problem = Bowl(job)
+    with pytest.raises(ValueError, match=r"loss must give \(18,\), one number a member, not \(3,\)"):
+        fit(
+            problem.draw,
+            lambda params, shift: problem.loss(params, shift)[:3],
+            problem.start(),
+            steps=2,
+            optimiser=SGD(lr=0.1),
+            method=problem.method(),
+        )
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_in_half_precision_a_method_sees_its_own_type_and_writes_to_float32(dtype):
+    seen = []
+
+    @dataclass(frozen=True)
+    class Clipping:
+        def start(self, parameters):
+            return {"start": parameters["w"]}
+
+        def gradient(self, loss, parameters, batch, memory, step):
+            seen.append(parameters["w"].dtype)
+            return Backprop().gradient(loss, parameters, batch, memory, step)
+
+        def between(self, parameters, moments, memory, *, step, active):
+            seen.append(parameters["w"].dtype)
+            parameters["w"].clamp_(max=2.5)
+
+    tree = {"w": torch.full((2, 3), 4.0, dtype=dtype)}
+    fitted = fit(
+        lambda step: None,
+        lambda p, _: p["w"].sum(1),
+        tree,
+        steps=2,
+        optimiser=SGD(lr=0.25),
+        method=Clipping(),
+    )
+    assert seen == [dtype, torch.float32, dtype]
+    assert fitted.parameters["w"].dtype == fitted.method["start"].dtype == dtype
+    assert torch.equal(fitted.parameters["w"].float(), torch.full((2, 3), 2.25))
