@@ -58,6 +58,42 @@ def test_a_watch_stops_on_its_running_mean_and_resumes_with_it(tmp_path):
 
 
 @dataclass(frozen=True)
+class Forgetting:
+    """A method that takes out at the first step what it began with, and later puts in something of another type."""
+
+    def start(self, parameters):
+        return {"begin": torch.ones(len(parameters["w"]), dtype=torch.bool)}
+
+    def gradient(self, loss, parameters, batch, memory, step):
+        memory.pop("begin", None)
+        memory["steps"] = torch.full((len(parameters["w"]), 1 + step % 3), step)
+        return Backprop().gradient(loss, parameters, batch, memory, step)
+
+    def between(self, parameters, moments, memory, *, step, active):
+        assert "begin" not in memory
+
+
+@pytest.mark.parametrize("at", [1, 5])
+def test_what_was_taken_out_of_a_memory_stays_out_after_a_kill(tmp_path, at):
+    job = job_of(3, scratch=tmp_path, checkpoint_seconds=0)
+    problem = Bowl(job)
+
+    def dying(step):
+        if step == at:
+            raise Killed
+        return problem.draw(step)
+
+    with pytest.raises(Killed):
+        trained(Bowl, job, draw=dying, method=Forgetting())
+    resumed = trained(Bowl, job_of(3, scratch=tmp_path, checkpoint_seconds=0), method=Forgetting())
+    whole = trained(Bowl, job_of(3), method=Forgetting())
+    assert torch.equal(resumed.parameters["w"], whole.parameters["w"])
+    assert resumed.method.keys() == whole.method.keys() == {"steps"}
+    assert torch.equal(resumed.method["steps"], whole.method["steps"])
+    assert resumed.method["steps"].dtype == torch.int64
+
+
+@dataclass(frozen=True)
 class Wrong:
     """A method that gives or remembers something else than it should."""
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 from small_methods import CURVATURE, PROBLEMS, STEPS, Bowl, Layered, job_of, trained
 
+from dynatlas.ensemble.fit import fit
 from dynatlas.ensemble.methods import Backprop
 from dynatlas.ensemble.optimisers import SGD
 from dynatlas.ensemble.parameters import select_members
@@ -35,6 +36,20 @@ def test_two_sided_differences_are_exact_on_a_quadratic():
     g, u = CURVATURE * (problem.start()["w"] - problem.draw(0)), fitted.method["seen"]
     wanted = torch.einsum("mqi,mqj,mj->mi", u, u, g) / u.shape[1]
     torch.testing.assert_close(problem.start()["w"] - fitted.parameters["w"], wanted, rtol=0, atol=1e-9)
+
+
+def test_what_does_not_learn_is_copied_with_the_members_that_do():
+    """The batch as a tensor of each member's own: the losses of its copies are the same."""
+    problem = Bowl(job_of(3))
+    given = {"steps": 1, "optimiser": SGD(lr=1.0), "trainable": ["w"]}
+    start, shift = problem.start(), problem.draw(0)
+
+    def loss(params, batch):
+        return 0.5 * (CURVATURE * (params["w"] - params["shift"]) ** 2).sum(1)
+
+    fixed = fit(lambda step: None, loss, start | {"shift": shift}, method=problem.method(), **given)
+    drawn = fit(lambda step: shift, problem.loss, start, method=Bowl(job_of(3)).method(), **given)
+    assert torch.equal(fixed.parameters["w"], drawn.parameters["w"])
 
 
 def test_differences_alone_reach_the_optimum():

@@ -46,7 +46,7 @@ class Learning:
     crossed_at: dict[str, Tensor] = field(default_factory=dict)
     kept: dict[str, Tensor] = field(default_factory=dict)
     settled: list[Rows] = field(default_factory=list)
-    """Members that stand still, with what they had when they came to stand; empty after `restore`."""
+    """Members that stand still, with what they had when they came to stand."""
 
     def note(self, name: str, measured: Mapping[str, Tensor]) -> None:
         """Write down what was measured now, under the name of its log."""
@@ -75,7 +75,6 @@ class Learning:
 
     def restore(self, tensors: Mapping[str, Tensor], step: int, noted: Mapping[str, list[int]]) -> None:
         """Take up what `tensors` gave."""
-        self.settled.clear()
         self.step, self.noted = step, {name: list(steps) for name, steps in noted.items()}
         for memory in (self.optimiser, self.method, *self.watched.values()):
             memory.clear()  # what was taken out stays out, and what grew is as large as it was
