@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 import torch
-from small_methods import Bowl, job_of, trained
+from small_methods import Bowl, Differences, job_of, trained
 
 from dynatlas.ensemble.fit import fit
 from dynatlas.ensemble.methods import Backprop
@@ -91,6 +91,20 @@ def test_what_was_taken_out_of_a_memory_stays_out_after_a_kill(tmp_path, at):
     assert resumed.method.keys() == whole.method.keys() == {"steps"}
     assert torch.equal(resumed.method["steps"], whole.method["steps"])
     assert resumed.method["steps"].dtype == torch.int64
+
+
+def test_a_checkpoint_of_another_method_is_not_taken_up(tmp_path, capsys):
+    def run(queries, **where):
+        job = job_of(2, **where)
+        method = Differences(job.generators("directions"), queries)
+        return trained(Bowl, job, method=method).parameters["w"]
+
+    kept = {"scratch": tmp_path, "checkpoint_seconds": 0}
+    run(3, **kept)
+    assert torch.equal(run(4, **kept), run(4))
+    assert capsys.readouterr().err.count("checkpoint discarded") == 1
+    assert torch.equal(run(4, **kept), run(4))
+    assert "checkpoint discarded" not in capsys.readouterr().err
 
 
 @dataclass(frozen=True)
