@@ -85,6 +85,20 @@ def test_the_rule_on_calls_knows_what_it_forbids():
     assert not any(map(_forbidden, allowed))
 
 
+def carried(tree):
+    """Lines that take a value out of a caught exception: fingerprints leave out what exceptions are raised with."""
+    caught = [node for node in ast.walk(tree) if isinstance(node, ast.ExceptHandler) and node.name]
+    for handler in caught:
+        for node in ast.walk(handler):
+            if isinstance(node, ast.Attribute) and dotted(node) in (f"{handler.name}.args", f"{handler.name}.value"):
+                yield node.lineno
+
+
+def test_no_value_travels_in_an_exception(trees):
+    assert not [f"{shown(path)}:{line}" for path, tree in trees.items() for line in carried(tree)]
+    assert list(carried(ast.parse("try:\n    f()\nexcept ValueError as error:\n    x = error.args[0]\n"))) == [4]
+
+
 def test_a_packages_init_holds_a_docstring_and_nothing_else(trees):
     for path, tree in trees.items():
         if path.name == "__init__.py":
