@@ -115,7 +115,8 @@ class Members:
         A single value takes its field away, and with its last field an axis goes; a list keeps both, in its own order.
         A whole record may be named by its axis.
 
-        Raises UnknownNameError with the nearest word for a field or a label that there is not among these members.
+        Raises UnknownNameError with the nearest word for a field or a label that there is not among these members, and
+        ValueError for a list that is empty.
         """
         members = self
         for name, value in wanted.items():
@@ -283,7 +284,9 @@ def _narrowed(members: Members, name: str, wanted: Any) -> tuple[list[int], Memb
     """Places on its axis of the members with this value of a field (or with these), and these members."""
     axis = named(members._axis_of | {one: one for one in members._records}, name, "axis or field of members")
     records = members._records[axis]
-    several = isinstance(wanted, list | tuple | range | set | frozenset)
+    several = isinstance(wanted, list | tuple | range)
+    if several and not len(wanted):
+        raise ValueError(f"members: {name}: an empty list selects nobody")
     places: list[int] = []
     for value in wanted if several else [wanted]:
         found = [place for place, record in enumerate(records) if _meets(record, name, value)]

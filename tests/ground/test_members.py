@@ -189,6 +189,15 @@ def test_what_there_is_not_is_answered_by_the_nearest_word(wanted, message):
             narrowed.at(**wanted)
 
 
+def test_a_selection_of_nobody_or_of_no_labels_is_refused():
+    for narrowed in (MIXED, MIXED.group({"w": X})):
+        with pytest.raises(ValueError, match="seed: an empty list selects nobody"):
+            narrowed.at(seed=[])
+        for wanted in (None, {100}, torch.tensor([100, 101])):
+            with pytest.raises(ValueError, match=r"seed: .* is no label"):
+                narrowed.at(seed=wanted)
+
+
 def test_an_unknown_array_and_a_shape_that_does_not_fit_are_named():
     with pytest.raises(UnknownNameError, match="unknown array of this group 'w_rek'; did you mean 'w_rec'"):
         Members(seed=SEEDS).group({"w_rec": X[:3]})["w_rek"]
