@@ -34,6 +34,8 @@ def test_draws_fill_their_ranges_evenly_and_are_each_seeds_own():
         assert abs(found["dropout"][seed].mean() / 0.3 - 0.5) < 5 * spread
         assert abs(found["rate"][seed].log10().mean() + 2.5) < 5 * 3 * spread
     assert not torch.equal(found["rate"][0], found["rate"][1])
+    both = torch.stack([found["rate"][0].log(), found["dropout"][0]])
+    assert abs(torch.corrcoef(both)[0, 1]) < 5 / math.sqrt(4000), "ranges are drawn apart"
 
 
 def test_one_more_seed_or_range_leaves_the_others():
