@@ -98,7 +98,9 @@ def dimension_interval(
     n = points.shape[-2]
     size = round(fraction * n)
     subsets = (torch.randperm(n, generator=generator, device=generator.device)[:size] for _ in range(draws))
-    parts = torch.stack([measure_dimension(points[..., own, :], [estimator])[estimator] for own in subsets])
+    parts = torch.stack(
+        [measure_dimension(points[..., own.to(points.device), :], [estimator])[estimator] for own in subsets]
+    )
     value = measure_dimension(points, [estimator])[estimator]
     error = std_over_first(parts) * (size / (n - size)) ** 0.5
     half = NormalDist().inv_cdf((1 + level) / 2) * error

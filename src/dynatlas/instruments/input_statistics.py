@@ -47,8 +47,8 @@ def noise(x: Tensor, *, sd: float, generators: Sequence[Generator]) -> Tensor:
         raise ValueError(f"x has {len(x)} rows but there are {len(generators)} generators: one a row is wanted")
     wide = widened(x, "x")
     drawn = torch.empty_like(wide, memory_format=torch.contiguous_format)
-    for row, generator in zip(drawn, generators, strict=True):
-        row.normal_(generator=generator)
+    for row, own in zip(drawn, generators, strict=True):
+        row.copy_(torch.empty(row.shape, dtype=row.dtype, device=own.device).normal_(generator=own))
     return narrowed(wide + sd * drawn, x)
 
 

@@ -82,8 +82,12 @@ class RegisteredInstrument:
 
 
 CLOUD, STATES, PRODUCT, SPECTRUM = (80, 4), (40, 5), (30, 4, 4), (12,)
-Y = torch.arange(20) % 3
 _DRIFT = torch.linspace(-1, 1, 40, dtype=torch.float64)
+
+
+def _labels(x: Tensor) -> Tensor:
+    """Of 20 states, on the device of x."""
+    return torch.arange(20, device=x.device) % 3
 
 
 def _on_cloud(name: str) -> RegisteredInstrument:
@@ -92,12 +96,12 @@ def _on_cloud(name: str) -> RegisteredInstrument:
 
 def _on_halves(of: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor], **owed: Any) -> RegisteredInstrument:
     """A probe that is fitted on the first half of the states, and asked about the second."""
-    return RegisteredInstrument(STATES, lambda x: of(x[:, :20], Y, x[:, 20:], Y), **owed)
+    return RegisteredInstrument(STATES, lambda x: of(x[:, :20], _labels(x), x[:, 20:], _labels(x)), **owed)
 
 
 def _on_states(of: Callable[[Tensor, Tensor], Tensor], **owed: Any) -> RegisteredInstrument:
     entry: dict[str, Any] = {"constant": refused} | owed
-    return RegisteredInstrument(STATES, lambda x: of(x, Y.repeat(2)), **entry)
+    return RegisteredInstrument(STATES, lambda x: of(x, _labels(x).repeat(2)), **entry)
 
 
 def _on_product(of: Callable[[Tensor], Tensor], **owed: Any) -> RegisteredInstrument:
@@ -145,7 +149,7 @@ def _gauss_newton(points: Tensor) -> Tensor:
     streams = _streams(len(points))
 
     def outputs(params: dict[str, Tensor]) -> Tensor:
-        return (params["w"][:, None, :, None] * Y[None, :6, None, None]).tanh()[..., 0]
+        return (params["w"][:, None, :, None] * _labels(points)[None, :6, None, None]).tanh()[..., 0]
 
     return curvature.gauss_newton_trace(outputs, {"w": points}, probes=3, generators=streams).mean
 
@@ -176,7 +180,7 @@ def _arrays(cases: Tensor) -> np.ndarray:
 
 def _drift(like: Tensor, start: int) -> Tensor:
     """States of one unit, the same in all cases, (case, 20, 1)."""
-    return _DRIFT[start : start + 20, None].expand(len(like), 20, 1)
+    return _DRIFT[start : start + 20, None].to(like.device).expand(len(like), 20, 1)
 
 
 def _projector(basis: Tensor) -> Tensor:
@@ -202,7 +206,7 @@ ON_STATES = {
     "linear_probe": _on_halves(probes.linear_probe, scaling=None, constant=lambda value: 0.35),
     "knn_accuracy": _on_halves(lambda *parts: probes.knn_accuracy(*parts, k=3), constant=lambda value: 0.35),
     "decodability": _on_halves(
-        lambda x, _, x_test, __: probes.decodability(x, _DRIFT[:20, None], x_test, _DRIFT[20:, None]), scaling=None
+        lambda x, _, x_test, __: probes.decodability(x, _drift(x, 0)[0], x_test, _drift(x, 20)[0]), scaling=None
     ),
     "decodability_of_states": _on_halves(
         lambda z, _, z_test, __: probes.decodability(_drift(z, 0), z, _drift(z, 20), z_test),
