@@ -222,9 +222,10 @@ def _control(row: Mapping[str, Any]) -> str:
 
 def interval_text(row: Mapping[str, Any], prefix: str) -> str:
     """`effect [low, high]` of a row, or of its control (`prefix` "control_"); empty where there is none."""
-    effect, low, high = (row[f"{prefix}{name}"] for name in ("effect", "low", "high"))
+    effect = row[f"{prefix}effect"]
     if effect is None:
         return ""
+    low, high = row[f"{prefix}low"], row[f"{prefix}high"]
     return _number(effect) if low == high else f"{_number(effect)} [{_number(low)}, {_number(high)}]"
 
 
