@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pytest
 import torch
@@ -13,6 +13,7 @@ from dynatlas.ensemble.methods import Backprop
 from dynatlas.ensemble.optimisers import SGD
 from dynatlas.ensemble.schedules import Every
 from dynatlas.ensemble.watch import RunningMean, Watch
+from dynatlas.jobs import Job
 
 
 class Killed(Exception):
@@ -55,6 +56,81 @@ def test_a_watch_stops_on_its_running_mean_and_resumes_with_it(tmp_path):
     first = (whole.logs["size"].values["mean size"] < 4.0).to(torch.int64).argmax(dim=0)
     assert torch.equal(whole.stopped_at, first)
     assert (first > (size < 4.0).to(torch.int64).argmax(dim=0)).all(), "the mean is later than what it is a mean of"
+
+
+@pytest.mark.parametrize("decay", [-0.1, 1.5, float("nan")])
+def test_a_decay_is_0_to_1_and_the_mean_has_a_name_that_is_measured(decay):
+    with pytest.raises(ValueError, match=r"decay = .* wanted is 0"):
+        RunningMean("size", decay)
+    with pytest.raises(KeyError, match=r"unknown measured value .sise.; did you mean .size"):
+        RunningMean("sise")({"size": torch.ones(2)}, {})
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.int64, torch.bool, torch.float64])
+def test_a_running_mean_of_any_type_is_added_up_in_float32_at_least(dtype):
+    memory, mean = {}, RunningMean("x", decay=1.0)
+    for value in (0, 1, 1, 0):
+        found = mean({"x": torch.full((2, 3), value, dtype=dtype)[:, ::2]}, memory)
+    assert found["mean x"].dtype == (torch.float64 if dtype == torch.float64 else torch.float32)
+    assert torch.equal(found["mean x"], torch.full((2, 2), 0.5, dtype=found["mean x"].dtype))
+
+
+@dataclass(frozen=True)
+class Assigning:
+    """A method that puts new tensors in the place of those it should write into."""
+
+    moment: bool
+
+    def start(self, parameters):
+        return {}
+
+    def gradient(self, *given):
+        return Backprop().gradient(*given)
+
+    def between(self, parameters, moments, memory, *, step, active):
+        (moments["velocity"] if self.moment else parameters)["w"] = torch.zeros(3, 4)
+
+
+@pytest.mark.parametrize("moment", [False, True])
+def test_what_would_be_lost_cannot_be_assigned(moment):
+    with pytest.raises(TypeError, match="does not support item assignment"):
+        trained(Bowl, job_of(3), method=Assigning(moment), optimiser=SGD(lr=0.1, momentum=0.9))
+
+
+@dataclass
+class Late:
+    """A method that asks for its generators when it starts."""
+
+    job: Job
+    streams: list = field(default_factory=list)
+
+    def start(self, parameters):
+        self.streams = self.job.generators("noise")
+        return {}
+
+    def gradient(self, loss, parameters, batch, memory, step):
+        losses, gradient = Backprop().gradient(loss, parameters, batch, memory, step)
+        drawn = torch.stack([torch.randn(4, generator=g, dtype=torch.float64) for g in self.streams])
+        return losses, {"w": gradient["w"] + drawn}
+
+    def between(self, *given, **more):
+        pass
+
+
+def test_what_a_method_asks_for_when_it_starts_is_saved(tmp_path):
+    job = job_of(3, scratch=tmp_path, checkpoint_seconds=0)
+    problem = Bowl(job)
+
+    def dying(step):
+        if step == 5:
+            raise Killed
+        return problem.draw(step)
+
+    with pytest.raises(Killed):
+        trained(Bowl, job, draw=dying, method=Late(job))
+    job = job_of(3, scratch=tmp_path, checkpoint_seconds=0)
+    resumed, whole = trained(Bowl, job, method=Late(job)), trained(Bowl, job_of(3), method=Late(job_of(3)))
+    assert torch.equal(resumed.parameters["w"], whole.parameters["w"])
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -137,7 +138,7 @@ def fit(
         project=project,
         watches=watches or {},
         log_at=log_at or Every(10),
-        guard=_Guard.of(job),
+        guard=_Guard(job.streams if job else None),
     )
     state = loop.start(layout.pack(trained))
     saver = _Saver.of(loop, state, job=job, name=name)
@@ -185,6 +186,7 @@ class _Loop:
 
     def run(self, state: Learning, saver: _Saver, report: Progress | None) -> None:
         """To the last step, or until no member learns any more."""
+        self.guard.begin()
         while state.step < self.total:
             self.watch(state)
             active = self.active(state)
@@ -244,7 +246,7 @@ class _Loop:
         """Let the method change what it likes of the members that go on."""
         before = state.flat._version
         moments = state.moments(self.layout)
-        self.method.between(views, moments, state.method, step=state.step, active=active)
+        self.method.between(MappingProxyType(views), moments, state.method, step=state.step, active=active)
         if state.flat._version != before:  # written to, through some view
             state.put_back()
 
@@ -322,12 +324,12 @@ class _Guard:
     """Refuses generators that were asked for in a step or by a watch, and are still held after it."""
 
     streams: Streams | None
-    count: int
+    count: int = 0
     """Handed out by the end of the last step or look."""
 
-    @classmethod
-    def of(cls, job: Job | None) -> _Guard:
-        return cls(job.streams, job.streams.count) if job else cls(None, 0)
+    def begin(self) -> None:
+        """What was handed out by now is known."""
+        self.count = self.streams.count if self.streams else 0
 
     def __call__(self, where: str) -> None:
         if self.streams:

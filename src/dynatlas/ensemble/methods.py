@@ -16,6 +16,7 @@ from dynatlas.ensemble.parameters import Memory, Params
 
 Draw = Callable[[int], Any]
 """`draw(step)` gives the batch of an update (0-based), whatever it is made of; it is asked once an update."""
+Tree = Mapping[str, Tensor]
 Loss = Callable[[Params, Any], Tensor]
 """`loss(parameters, batch)` gives each member's loss on a batch, (member,)."""
 
@@ -26,9 +27,7 @@ class Method(Protocol):
     def start(self, parameters: Params) -> Memory:
         """What the method keeps from step to step, before the first one: tensors with leading axis member, by name."""
 
-    def gradient(
-        self, loss: Loss, parameters: Params, batch: Any, memory: Memory, step: int
-    ) -> tuple[Tensor, Mapping[str, Tensor]]:
+    def gradient(self, loss: Loss, parameters: Params, batch: Any, memory: Memory, step: int) -> tuple[Tensor, Tree]:
         """Losses (member,) of update `step` (0-based), and what the optimiser gets: a tree like `parameters`.
 
         `parameters` holds what learns, and is left as it is; `loss` adds what does not. It may be called any number of
@@ -38,9 +37,9 @@ class Method(Protocol):
         """
 
     def between(
-        self, parameters: Params, moments: Mapping[str, Params], memory: Memory, *, step: int, active: Tensor
+        self, parameters: Tree, moments: Mapping[str, Tree], memory: Memory, *, step: int, active: Tensor
     ) -> None:
-        """Called between two updates, before update `step` (1 or more); writes to what it is given, in place.
+        """Called between two updates, before update `step` (1 or more); writes into the tensors that it is given.
 
         parameters: as the update before left them. moments: what the optimiser remembers of each parameter, by the name
         it has there (`mean` and `square` of Adam), as trees like `parameters`. Both are in float32 where parameters are
@@ -57,9 +56,7 @@ class Backprop:
         """See `Method`."""
         return {}
 
-    def gradient(
-        self, loss: Loss, parameters: Params, batch: Any, memory: Memory, step: int
-    ) -> tuple[Tensor, Mapping[str, Tensor]]:
+    def gradient(self, loss: Loss, parameters: Params, batch: Any, memory: Memory, step: int) -> tuple[Tensor, Tree]:
         """See `Method`. Raises ValueError for a loss that does not depend on the parameters."""
         leaves = {name: tensor.detach().requires_grad_() for name, tensor in parameters.items()}
         losses = loss(leaves, batch)
@@ -69,6 +66,6 @@ class Backprop:
         return losses.detach(), dict(zip(leaves, grads, strict=True))
 
     def between(
-        self, parameters: Params, moments: Mapping[str, Params], memory: Memory, *, step: int, active: Tensor
+        self, parameters: Tree, moments: Mapping[str, Tree], memory: Memory, *, step: int, active: Tensor
     ) -> None:
         """Nothing."""

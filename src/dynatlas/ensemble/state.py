@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 import torch
 from torch import Tensor
 
-from dynatlas.ensemble.parameters import Layout, Memory, Params
+from dynatlas.ensemble.parameters import Layout, Memory
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,7 @@ class Learning:
             else:
                 setattr(self, name, tensor)
 
-    def moments(self, layout: Layout) -> Mapping[str, Params]:
+    def moments(self, layout: Layout) -> Mapping[str, Mapping[str, Tensor]]:
         """What the optimiser remembers of each parameter, as trees that view it."""
         return _Moments(self.optimiser, layout)
 
@@ -134,16 +135,16 @@ class Rows:
 
 
 @dataclass(frozen=True)
-class _Moments(Mapping[str, Params]):
+class _Moments(Mapping[str, Mapping[str, Tensor]]):
     """Trees of those tensors that hold a number for each parameter, made when they are asked for."""
 
     memory: Memory
     layout: Layout
 
-    def __getitem__(self, name: str) -> Params:
+    def __getitem__(self, name: str) -> Mapping[str, Tensor]:
         if name not in list(self):
             raise KeyError(f"no moment {name!r}; the optimiser remembers: {', '.join(self) or 'nothing'}")
-        return self.layout.unpack(self.memory[name])
+        return MappingProxyType(self.layout.unpack(self.memory[name]))
 
     def __iter__(self) -> Iterator[str]:
         flat = (self.layout.members, self.layout.size)

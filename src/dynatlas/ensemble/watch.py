@@ -40,12 +40,17 @@ class RunningMean:
     """For `Watch(remember=...)`: notes also the mean of `of` over all looks, as `mean <of>`.
 
     A look counts `decay` times as much as the one after it, so about the last 1 / (1 - decay) decide. The weights are
-    divided by their sum (as the bias correction of Kingma and Ba 2015), so that the first looks are means, too.
-    Raises KeyError naming what is measured where `of` is not.
+    divided by their sum (as the bias correction of Kingma and Ba 2015), so that the first looks are means, too. What
+    was NaN once has the mean NaN, which meets no criterion.
+    Raises ValueError for a decay outside 0 ... 1, and KeyError naming what is measured where `of` is not.
     """
 
     of: str
     decay: float = 0.9
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.decay <= 1:
+            raise ValueError(f"decay = {self.decay}: wanted is 0 (the last look alone) to 1 (all looks alike)")
 
     def __call__(self, measured: Measured, memory: Memory) -> Measured:
         """See `Watch`."""
