@@ -15,6 +15,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dynatlas.names import nearest
+
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
@@ -194,6 +196,21 @@ def _metadata(raw: bytes) -> dict[str, str]:
     """The texts in the header of safetensors' bytes."""
     size = int.from_bytes(raw[:8], "little")
     return json.loads(raw[8 : 8 + size])["__metadata__"]
+
+
+def check_stacked(arrays: Mapping[str, Any], stacked: Mapping[str, Sequence[Any]]) -> None:
+    """Raise ArtefactError if an axis that is declared `stacked:` is none of a run's groups, with all its labels."""
+    from dynatlas.members import Group
+
+    members = [group.members for group in arrays.values() if isinstance(group, Group)]
+    for axis, labels in stacked.items():
+        known = sorted({name for one in members for name in (*one.axes, *one.fields)})
+        found = [one.labels(axis) for one in members if axis in (*one.axes, *one.fields)]
+        if not any(all(label in own for label in labels) for own in found):
+            raise ArtefactError(
+                f"stacked: {axis}: {labels}: no group of the run has these labels on an axis or field {axis!r}"
+                f"{nearest(axis, known)} (there are: {', '.join(known) or 'no groups'})"
+            )
 
 
 BFLOAT16 = "torch.bfloat16"

@@ -125,10 +125,11 @@ class Members:
 
     def each(self, name: str) -> Iterator[tuple[Any, Members]]:
         """Each value of a field, or each label of an axis, and the members that have it."""
-        for value in self._values(name):
+        for value in self.labels(name):
             yield value, self.at(**{name: value})
 
-    def _values(self, name: str) -> list[Any]:
+    def labels(self, name: str) -> list[Any]:
+        """The labels of an axis, or the values of a field, each once; UnknownNameError for another name."""
         if name in self._records:
             return self.axes[name]
         named(self._axis_of, name, "axis or field of members")
@@ -203,7 +204,7 @@ class Group(Mapping[str, "Tensor"]):
 
     def each(self, name: str) -> Iterator[tuple[Any, Group]]:
         """Each value of a field, or each label of an axis, and the group of those that have it."""
-        for value in self.members._values(name):
+        for value in self.members.labels(name):
             yield value, self.at(**{name: value})
 
     def flat(self) -> dict[str, Tensor]:

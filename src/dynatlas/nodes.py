@@ -43,6 +43,8 @@ class Node:
     """Entries of `files:` in the study's yaml that it reads; what is in them, its call checks itself."""
     axes: Mapping[str, Any] = field(default_factory=dict)
     """This node's values on the `jobs:` axes."""
+    stacked: tuple[str, ...] = ()
+    """Its `stacked:` axes, whose labels stand in `settings`: the members of what it leaves have them."""
     table: TableSchema | None = None
     """What a measure's table holds; what does not hold to it is not written."""
     fingerprint: str = ""

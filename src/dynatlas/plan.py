@@ -149,6 +149,7 @@ class Plan:
             threads=spec.threads,
             about=spec.about,
             axes=axes,
+            stacked=tuple(spec.stacked),
             files=self._files_of(name),
             table=self._schema(name, spec, axes) if isinstance(spec, MeasureSpec) else None,
             code=("dynatlas.steps.compute", call.partition(":")[0]),

@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from dynatlas import artefacts
-from dynatlas.artefacts import ArtefactError, check_table
+from dynatlas.artefacts import ArtefactError, check_stacked, check_table
+from dynatlas.members import Group, Members
 from dynatlas.table_schema import TableSchema
 
 KEY = "k" * 64
@@ -271,3 +272,35 @@ def test_a_ledger_is_plain_json_with_provenance_and_seal(tmp_path):
     write_json(tmp_path / "ledger.json")
     content = json.loads((tmp_path / "ledger.json").read_text())
     assert set(content) == {"provenance", "sha256", "rows"}
+
+
+RUN = {
+    "networks": Group(Members(seed=[1], rate=[0.1, 0.3]), {"w": np.zeros((1, 2))}),
+    "others": Group(Members(seed=[1], cell=[{"n": 1, "s": 0}, {"n": 5, "s": 0}]), {"w": np.zeros((1, 2))}),
+    "chance": 0.1,
+}
+
+
+@pytest.mark.parametrize(
+    "stacked", [{}, {"rate": [0.3, 0.1]}, {"rate": [0.1], "n": [5, 1]}, {"cell": [{"n": 1, "s": 0}]}]
+)
+def test_stacked_axes_are_those_of_the_runs_members(stacked):
+    check_stacked(RUN, stacked)
+
+
+@pytest.mark.parametrize(
+    ("stacked", "message"),
+    [
+        (
+            {"rates": [0.1]},
+            r"stacked: rates: .* field 'rates'; did you mean 'rate'\? \(there are: cell, n, rate, s, seed\)",
+        ),
+        ({"rate": [0.1, 0.5]}, r"stacked: rate: \[0.1, 0.5\]: no group of the run has these labels"),
+        ({"n": [1, 2]}, "stacked: n"),
+    ],
+)
+def test_a_stacked_axis_that_does_not_come_back_is_named(stacked, message):
+    with pytest.raises(ArtefactError, match=message):
+        check_stacked(RUN, stacked)
+    with pytest.raises(ArtefactError, match="there are: no groups"):
+        check_stacked({"chance": 0.1}, stacked)

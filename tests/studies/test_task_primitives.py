@@ -48,7 +48,7 @@ def test_built_networks_have_the_parameters_of_the_formulas(name, size):
 
 
 def test_masked_modules_never_see_the_other_modality_and_share_their_start():
-    run = train.train_primitives(JOB, strategies=["MP", "MPu"], units=5, **SMALL)
+    run = train.train_primitives(JOB, strategy=["MP", "MPu"], units=5, **SMALL)
     masked, unmasked = (run["networks"].at(strategy=name) for name in ("MP", "MPu"))
     assert not any(w.any() for w in (masked["w_in"][:, 3:, 5:10], masked["w_in"][:, 1:3, 10:15]))
     assert unmasked["w_in"].all()
@@ -143,7 +143,7 @@ def test_projected_learning_keeps_biases_and_plain_learning_does_not():
 
 def test_the_papers_time_step_runs():
     small = SMALL | {"steps": 1, "trials": 2, "world": PAPER_WORLD}
-    run = train.train_primitives(JOB, strategies=["MP"], units=4, **small)
+    run = train.train_primitives(JOB, strategy=["MP"], units=4, **small)
     joint = train.train_joint(JOB, units=8, every=1, **small)
     assert all(w.isfinite().all() for group in (*run.values(), *joint.values()) for w in group.values())
     assert World(**PAPER_WORLD).trials(["MultiMem"], JOB.generators("task")).x.shape[1] > 200

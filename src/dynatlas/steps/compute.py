@@ -33,6 +33,7 @@ def run_node(node: Node) -> None:
         result = result.assign(study=node.study, experiment=node.name)
         artefacts.write_table(target, node.provenance, result)
     else:
+        artefacts.check_stacked(result, {axis: node.settings[axis] for axis in node.stacked})
         artefacts.write_run(target, node.provenance, result)
     _clear(scratch)
 

@@ -239,7 +239,7 @@ Averages = Iterator[tuple[tuple[str, float], Estimate, dict[str, Tensor]]]
 
 def _linear_averages(job: Job, run: Run, sigmas: list[float], *, error: float, pairs: int) -> Averages:
     x, y = (run["data"][name].double() for name in ("x", "y"))
-    last, full = run["networks"].members.of("step")[-1], {"batch": x.shape[1], "sigma": run.settings["weight_noise"][0]}
+    last, full = run["networks"].members.of("step")[-1], {"batch": x.shape[1], "sigma": run.settings["sigma"][0]}
     params = {name: w.double() for name, w in run["networks"].at(step=last, condition=full).items()}
     weights = (params["w1"], params["w2"], x.mT @ x / x.shape[1])
     loss = FullBatch.of(x, y, conditions=1)

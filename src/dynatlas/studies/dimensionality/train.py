@@ -106,22 +106,21 @@ def train_noise(
 
 def train_labels(
     job: Job, *, data: str, width: int, depth: int, batch: int, steps: int, learning_rate: float, examples: int,
-    fractions: list[float],
+    fraction: list[float],
 ) -> Groups:  # fmt: skip
-    """The first `examples` with a share of their labels drawn anew, at each of `fractions`; at 1 they hold nothing.
+    """The first `examples` with a share of their labels drawn anew, at each `fraction`; at 1 they hold nothing.
 
     Returns the networks by `fraction`, and the `labels` that they learned, `y` (seed, fraction, example).
     """
     problem = moved(problem_named(data), job.device)
     y = problem.data.train.y[:examples].cpu()
     drawn = [
-        relabel_uniform(y, fraction, classes=problem.classes, generators=job.generators("labels"))
-        for fraction in fractions
+        relabel_uniform(y, share, classes=problem.classes, generators=job.generators("labels")) for share in fraction
     ]
     labels = torch.stack(drawn, dim=1).to(job.device)
-    recipe = Recipe(batch, steps, [learning_rate] * len(fractions), [0.0] * len(fractions))
+    recipe = Recipe(batch, steps, [learning_rate] * len(fraction), [0.0] * len(fraction))
     fitted = learn(job, problem, network(problem, width, depth), recipe, labels, name="labels")
-    members = Members(seed=job.seeds, fraction=fractions)
+    members = Members(seed=job.seeds, fraction=fraction)
     return {"networks": _learned(fitted, members), "labels": Group(members, {"y": labels})}
 
 
@@ -211,7 +210,7 @@ def train_images(
 
 def train_linear(
     job: Job, *, inputs: int, units: int, outputs: int, examples: int, steps: int, learning_rate: float,
-    weight_noise: list[float], batches: list[int], snapshots: list[int],
+    sigma: list[float], batches: list[int], snapshots: list[int],
 ) -> Groups:  # fmt: skip
     """x W1 W2 on the squared error of a noisy linear teacher: full batch with weight noise, and small batches.
 
@@ -224,7 +223,7 @@ def train_linear(
     found: list[Group] = []
 
     def train(batch: int, levels: list[float], draw: Draw, loss: Loss) -> None:
-        members = Members(seed=job.seeds, condition=[{"batch": batch, "sigma": sigma} for sigma in levels])
+        members = Members(seed=job.seeds, condition=[{"batch": batch, "sigma": level} for level in levels])
         start = model.initialise(job.generators("initialisation"), len(levels), shared=True)
         log = fit(
             draw, loss, moved(start, job.device), steps=steps, optimiser=SGD(lr=learning_rate),
@@ -233,10 +232,10 @@ def train_linear(
         arrays = {name: members.split(w, dim=1) for name, w in log.values.items()}
         found.append(Group(Members(step=log.steps, **members.axes), arrays))
 
-    levels, draws = len(weight_noise), job.generators("weight noise", device=job.device)
-    noise = WeightNoise(draws, torch.tensor(weight_noise, device=job.device).repeat(len(x)), levels, shared=True)
+    levels, draws = len(sigma), job.generators("weight noise", device=job.device)
+    noise = WeightNoise(draws, torch.tensor(sigma, device=job.device).repeat(len(x)), levels, shared=True)
     full = FullBatch.of(x, y, conditions=levels)
-    train(examples, weight_noise, lambda step: full, lambda params, whole: whole(noise.add(params)))
+    train(examples, sigma, lambda step: full, lambda params, whole: whole(noise.add(params)))
     for size in batches:
         train(size, [0.0], MiniBatches(x, y, size, job.generators("batches")), squared_error)
     return {"networks": concatenate(found, "condition"), "data": Group(Members(seed=job.seeds), {"x": x, "y": y})}

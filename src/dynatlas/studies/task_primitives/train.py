@@ -44,22 +44,22 @@ IN_TURN: dict[str, Any] = {"learned": range(1, len(TASKS) + 1), "task": TASKS}
 
 
 def train_primitives(
-    job: Job, *, strategies: list[str], units: int, steps: int, trials: int, learning_rate: float, world: dict[str, Any]
+    job: Job, *, strategy: list[str], units: int, steps: int, trials: int, learning_rate: float, world: dict[str, Any]
 ) -> Groups:
     """Four modules of `units` units learn one primitive each, on `trials` streams a step.
 
     The modules of MP see only their primitive's modality, those of MPu see everything; both start from the same weights
     and learn on the same streams. Returns the assembled networks, and in `sizes` how many `scalars` learned.
     """
-    setting, kinds = World(**world), len(strategies)
-    members = Members(seed=job.seeds, strategy=strategies, module=range(MODULES))
+    setting, kinds = World(**world), len(strategy)
+    members = Members(seed=job.seeds, strategy=strategy, module=range(MODULES))
     used = outputs_used()
     rnn = setting.network(SENSORY_INPUTS, units, used.shape[1])
     modules = Members(seed=job.seeds, module=range(MODULES)).group(
         rnn.initialise(job.generators("initialisation"), MODULES)
     )
     start = {name: members.spread(w, "seed", "module") for name, w in modules.items()}
-    sees = torch.stack([inputs_seen() if name == "MP" else torch.ones_like(inputs_seen()) for name in strategies])
+    sees = torch.stack([inputs_seen() if name == "MP" else torch.ones_like(inputs_seen()) for name in strategy])
     start["w_in"] *= members.spread(sees, "strategy", "module")[..., None]
     used, sees = used.to(job.device), sees.to(job.device)
     streams, noise = job.generators("streams"), job.generators("primitives noise", device=job.device)
@@ -80,7 +80,7 @@ def train_primitives(
     scalars = sees.sum((1, 2)) * units + used.sum() * (units + 1) + MODULES * (units**2 + units)
     return {
         "networks": stack(whole, "strategy"),
-        "sizes": Group(Members(strategy=strategies), {"scalars": scalars.to(torch.int64)}),
+        "sizes": Group(Members(strategy=strategy), {"scalars": scalars.to(torch.int64)}),
     }
 
 
