@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dynatlas.arguments import check_arguments
+from dynatlas.columns import schemas_of
 from dynatlas.config import COMMAND_LINE, CONFIG, AtlasConfig, ConfigError, load_config, read_yaml
 from dynatlas.declarations import load_studies, select
 from dynatlas.fingerprint import CodeIndex
@@ -144,4 +145,5 @@ class Atlas:
         path = claims_path(self.root, spec)
         shown = str(path.relative_to(self.root))
         measures = {name: tuple(measure.metrics) for name, measure in spec.measures.items()}
-        check_claims(parse_claims(read_yaml(path), shown), measures, shown)
+        tables = {scale: schemas_of(spec, scale) for scale in spec.scales}
+        check_claims(parse_claims(read_yaml(path), shown), measures, shown, tables=tables)

@@ -7,14 +7,17 @@ from typing import Any, get_args
 
 from pydantic import TypeAdapter, ValidationError
 
+from dynatlas.claims.columns import column_problems
 from dynatlas.claims.declaration import AnyClaim, Claim, Defaults
 from dynatlas.claims.resolve import resolve
 from dynatlas.claims.rules import ResolvedClaim, leaves
 from dynatlas.claims.vocabulary import Gate, RestsOn
 from dynatlas.config import ConfigError, validate
 from dynatlas.names import nearest
+from dynatlas.table_schema import TableSchema
 from dynatlas.validation import explain
 
+NO_TABLES: Mapping[str, Mapping[str, TableSchema]] = {}
 _CLAIM: TypeAdapter[Claim] = TypeAdapter(AnyClaim)
 
 
@@ -98,16 +101,30 @@ def _gate(one: Any, gates: Mapping[str, Any], claim: str) -> Any:
     return {**gates[name], "where": {**gates[name].get("where", {}), **added.get("where", {})}}
 
 
-def check_claims(claims: Sequence[Claim], measures: Mapping[str, Collection[str]], where: str = "claims.yaml") -> None:
+def check_claims(
+    claims: Sequence[Claim],
+    measures: Mapping[str, Collection[str]],
+    where: str = "claims.yaml",
+    *,
+    tables: Mapping[str, Mapping[str, TableSchema]] = NO_TABLES,
+) -> None:
     """Hold the claims of a study against its measures (`table name -> metrics that its column "metric" takes`).
 
-    Raises ConfigError, one line a mistake: unknown table or metric, no control, no `decided_by`. Values of condition
-    columns can only be checked with a table at hand; `decide` does.
+    `tables` are the schemas of all tables at each scale; a claim is held against those of the scales that test it.
+    Raises ConfigError, one line a mistake: unknown table, metric, column or value, no control, no `decided_by`.
     """
     problems = [
         f"{where}: claim {claim.id}: {problem}"
         for claim in claims
-        for problem in _problems(claim, resolve(claim, claim.scales[0]), measures)
+        for problem in (
+            list(_problems(claim, resolve(claim, claim.scales[0]), measures))
+            or [
+                problem
+                for scale in claim.scales
+                if scale in tables
+                for problem in column_problems(resolve(claim, scale), tables[scale])
+            ]
+        )
     ]
     if problems:
         raise ConfigError("\n".join(dict.fromkeys(problems)))
