@@ -6,8 +6,12 @@ from typing import get_args
 
 import pytest
 
+from dynatlas.instruments.perturb import FAMILIES
 from dynatlas.studies.lyapunov import settings as lyapunov
 from dynatlas.studies.lyapunov.world import CELLS
+from dynatlas.studies.task_primitives import settings as task_primitives
+from dynatlas.tasks.multitask import NINE_TASKS
+from dynatlas.tasks.timing import TIMINGS
 
 STUDIES = Path(__file__).parents[2] / "src" / "dynatlas" / "studies"
 FILES = sorted(STUDIES.glob("*/settings.py"))
@@ -101,3 +105,7 @@ def test_a_validator_that_changes_a_number_would_be_found(body, kept):
 
 def test_closed_sets_are_those_of_the_registries():
     assert get_args(lyapunov.Cell) == tuple(CELLS)
+    assert get_args(task_primitives.Task) == NINE_TASKS
+    assert set(get_args(get_args(task_primitives.Timing)[0])) == set(TIMINGS)
+    families = get_args(task_primitives.NoiseFamily) + get_args(task_primitives.DamageFamily)
+    assert sorted(families) == sorted(FAMILIES)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 import torch
@@ -24,6 +24,10 @@ from dynatlas.tables import gathered, tidy
 from dynatlas.tasks.multitask import OUTPUT_CHANNELS, build_trial
 from dynatlas.tasks.primitives import PRIMITIVES, STREAM_CHANNELS
 
+if TYPE_CHECKING:
+    from dynatlas.studies.task_primitives.settings import Families, Part, Setting, Sizes, Strategies, Tasks, Trials
+
+
 ALL = "all"
 """In a condition column: over every task, part or magnitude."""
 CHANCE = 0.1
@@ -32,7 +36,7 @@ NAMED_MODULES = tuple(primitive.name for primitive in PRIMITIVES)
 
 @gathered
 def measure_accuracy(
-    job: Job, *, readouts: Run, separate: Run, joint: Run, sequential: Run, world: dict[str, Any]
+    job: Job, *, readouts: Run, separate: Run, joint: Run, sequential: Run, world: Setting
 ) -> Iterator[pd.DataFrame]:
     """Accuracy of every strategy on every task, unperturbed, on the shared evaluation trials."""
     setting = World(**world)
@@ -43,8 +47,8 @@ def measure_accuracy(
 
 @gathered
 def measure_perturbations(
-    job: Job, *, readouts: Run, separate: Run, joint: Run, sequential: Run, strategies: list[str], part: str,
-    families: dict[str, dict[str, list[float]]], world: dict[str, Any],
+    job: Job, *, readouts: Run, separate: Run, joint: Run, sequential: Run, strategies: Strategies, part: Part,
+    families: Families, world: Setting,
 ) -> Iterator[pd.DataFrame]:  # fmt: skip
     """Accuracy (mean over tasks) under every family and magnitude of one `part` of the `families`.
 
@@ -88,7 +92,7 @@ def perturbed_accuracy(job: Job, setting: World, strategy: Strategy, family: str
 
 @gathered
 def measure_lesions(
-    job: Job, *, readouts: Run, separate: Run, joint: Run, sequential: Run, strategies: list[str], world: dict[str, Any]
+    job: Job, *, readouts: Run, separate: Run, joint: Run, sequential: Run, strategies: Strategies, world: Setting
 ) -> Iterator[pd.DataFrame]:
     """Accuracy after silencing a quarter of the units, by task: a module (a contiguous quarter where there are none).
 
@@ -152,8 +156,8 @@ def measure_forgetting(job: Job, *, readouts: Run, sequential: Run) -> Iterator[
 
 @gathered
 def measure_dimension(
-    job: Job, *, readouts: Run, separate: Run, joint: Run, sequential: Run, strategies: list[str], trials: int,
-    world: dict[str, Any],
+    job: Job, *, readouts: Run, separate: Run, joint: Run, sequential: Run, strategies: Strategies, trials: Trials,
+    world: Setting,
 ) -> Iterator[pd.DataFrame]:  # fmt: skip
     """Participation ratio of the noise-free states on `trials` trials of each task, all steps of them together."""
     setting = World(**world)
@@ -171,7 +175,7 @@ def measure_dimension(
 
 @gathered
 def measure_examples(
-    job: Job, *, readouts: Run, joint: Run, strategies: list[str], tasks: list[str], world: dict[str, Any]
+    job: Job, *, readouts: Run, joint: Run, strategies: Strategies, tasks: Tasks, world: Setting
 ) -> Iterator[pd.DataFrame]:
     """What figures show of single trials, first seed only; `step` in ms.
 
@@ -212,7 +216,7 @@ def _projected(setting: World, params: Params, task: str, directions: int = 8) -
 @gathered
 def measure_costs(
     job: Job, *, primitives: Run, dense_primitives: Run, readouts: Run, separate: Run, joint: Run, sequential: Run,
-    sizes: list[list[int]], world: dict[str, Any],
+    sizes: Sizes, world: Setting,
 ) -> Iterator[pd.DataFrame]:  # fmt: skip
     """Parameters, updates and trials that each strategy costs.
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -37,6 +37,23 @@ from dynatlas.studies.task_primitives.world import MODULES, NETWORK, SHARED, TAS
 from dynatlas.tasks.multitask import INPUT_CHANNELS, OUTPUT_CHANNELS, SENSORY_INPUTS, Batch, masked_loss
 from dynatlas.tasks.primitives import Stream, inputs_seen, outputs_used
 
+if TYPE_CHECKING:
+    from dynatlas.studies.task_primitives.settings import (
+        DenseSteps,
+        Draws,
+        Gain,
+        Interval,
+        Modular,
+        Penalty,
+        Projections,
+        Rate,
+        Setting,
+        Steps,
+        Trials,
+        Units,
+    )
+
+
 Groups = dict[str, Group]
 READOUT = ("w_out", "b_out")
 IN_TURN: dict[str, Any] = {"learned": range(1, len(TASKS) + 1), "task": TASKS}
@@ -44,7 +61,7 @@ IN_TURN: dict[str, Any] = {"learned": range(1, len(TASKS) + 1), "task": TASKS}
 
 
 def train_primitives(
-    job: Job, *, strategy: list[str], units: int, steps: int, trials: int, learning_rate: float, world: dict[str, Any]
+    job: Job, *, strategy: Modular, units: Units, steps: Steps, trials: Trials, learning_rate: Rate, world: Setting
 ) -> Groups:
     """Four modules of `units` units learn one primitive each, on `trials` streams a step.
 
@@ -90,7 +107,7 @@ def _assembled(modules: Group, members: Members) -> Group:
 
 
 def train_dense_primitives(
-    job: Job, *, steps: dict[str, int], units: int, trials: int, learning_rate: float, world: dict[str, Any]
+    job: Job, *, steps: DenseSteps, units: Units, trials: Trials, learning_rate: Rate, world: Setting
 ) -> Groups:
     """One dense network of `units` units learns all primitives together (14 outputs, nothing masked).
 
@@ -115,7 +132,7 @@ def train_dense_primitives(
     return {"networks": stack(networks, "strategy")}
 
 
-def draw_reservoirs(job: Job, *, draws: dict[str, str], units: int, gain: float, world: dict[str, Any]) -> Groups:
+def draw_reservoirs(job: Job, *, draws: Draws, units: Units, gain: Gain, world: Setting) -> Groups:
     """Random networks that never learn, recurrent weights orthogonal: MR of four modules, RES dense and as large.
 
     `draws` gives the suffix of the names and the purpose of the random stream: {"2": second reservoir} is MR2 and RES2.
@@ -130,7 +147,7 @@ def draw_reservoirs(job: Job, *, draws: dict[str, str], units: int, gain: float,
 
 
 def train_separate(
-    job: Job, *, units: int, steps: int, trials: int, learning_rate: float, every: int, world: dict[str, Any]
+    job: Job, *, units: Units, steps: Steps, trials: Trials, learning_rate: Rate, every: Interval, world: Setting
 ) -> Groups:
     """SEP: a network of `units` units for each task and seed, without rule input; `trials` of its task a step."""
     setting, count = World(**world), len(TASKS)
@@ -162,7 +179,7 @@ def train_separate(
 
 
 def train_joint(
-    job: Job, *, units: int, steps: int, trials: int, learning_rate: float, every: int, world: dict[str, Any]
+    job: Job, *, units: Units, steps: Steps, trials: Trials, learning_rate: Rate, every: Interval, world: Setting
 ) -> Groups:
     """JOINT: one network of `units` units on all tasks interleaved, with rule input; `trials` of each task a step."""
     setting = World(**world)
@@ -190,8 +207,8 @@ def train_joint(
 
 
 def train_sequential(
-    job: Job, *, projections: dict[str, float], units: int, steps: int, trials: int, learning_rate: float,
-    covariance_trials: int, world: dict[str, Any],
+    job: Job, *, projections: Projections, units: Units, steps: Steps, trials: Trials, learning_rate: Rate,
+    covariance_trials: Trials, world: Setting,
 ) -> Groups:  # fmt: skip
     """SEQ and GP: one network learns the tasks in their order, `steps` steps each, the optimiser reset in between.
 
@@ -260,8 +277,8 @@ def _remember(
 
 
 def train_readouts(
-    job: Job, *, primitives: Run, dense_primitives: Run, reservoirs: Run, penalty: float, trials: int, steps: int,
-    learning_rate: float, world: dict[str, Any],
+    job: Job, *, primitives: Run, dense_primitives: Run, reservoirs: Run, penalty: Penalty, trials: Trials,
+    steps: Steps, learning_rate: Rate, world: Setting,
 ) -> Groups:  # fmt: skip
     """One linear readout a task on the states of every frozen network: nothing else learns.
 
