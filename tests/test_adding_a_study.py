@@ -14,9 +14,9 @@ TEXT = EXAMPLE.read_text(encoding="utf-8")
 
 
 def test_every_block_of_the_example_has_a_path():
-    assert len(example_files()) == len(re.findall(r"^```\w+$", TEXT, re.MULTILINE)) == 9
+    assert len(example_files()) == len(re.findall(r"^```\w+$", TEXT, re.MULTILINE)) == 10
     table = {line.split("`")[1] for line in TEXT.splitlines() if line.startswith("| `")}
-    assert len(table) == 8
+    assert len(table) == 9
 
 
 def test_what_the_wings_are_said_to_have_is_there():

@@ -7,7 +7,7 @@ meant, and ends in the unit where there is one: "time step [ms]".
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterator, Mapping
 from itertools import pairwise
 from math import isfinite
 from typing import Annotated, Any, TypeVar
@@ -17,33 +17,40 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidato
 from dynatlas.names import nearest
 
 
-class Settings(BaseModel):
+class Settings(BaseModel, Mapping[str, Any]):
     """Numbers that belong together: a number that it does not know is refused, and nothing changes after reading.
 
-    It can be handed on as keywords (`Timing(**settings)`), and read by name (`settings["steps"]`).
+    It is a mapping as well: it can be handed on as keywords (`Timing(**settings)`), and read by name.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, protected_namespaces=())
+
+    @classmethod
+    def names(cls) -> dict[str, str]:
+        """The numbers by the name that they have in yaml: it is another where Python has that one (`copy`, `with`)."""
+        return {field.alias or name: name for name, field in cls.model_fields.items()}
 
     @model_validator(mode="before")
     @classmethod
     def _known(cls, given: Any) -> Any:
         """Refuse a number that there is not, with the nearest name."""
+        names = cls.names()
         for name in given if isinstance(given, dict) else ():
-            if name not in cls.model_fields:
-                known = ", ".join(cls.model_fields)
-                raise ValueError(f"no number {name!r}{nearest(str(name), cls.model_fields)} (there are: {known})")
+            if name not in names:
+                raise ValueError(f"no number {name!r}{nearest(str(name), names)} (there are: {', '.join(names)})")
         return given
 
-    def keys(self) -> Iterator[str]:
+    def __iter__(self) -> Iterator[str]:  # type: ignore[override]
         """The names of all numbers."""
-        return iter(type(self).model_fields)
+        return iter(self.names())
+
+    def __len__(self) -> int:
+        """How many numbers there are."""
+        return len(type(self).model_fields)
 
     def __getitem__(self, name: str) -> Any:
         """The number of this name; KeyError for another."""
-        if name not in type(self).model_fields:
-            raise KeyError(name)
-        return getattr(self, name)
+        return getattr(self, self.names()[name])
 
 
 Entry = TypeVar("Entry")

@@ -39,8 +39,6 @@ class Signatures:
 
         Raises ConfigError, beginning with `where`, for every value that its argument's type does not allow.
         """
-        if not self.has_settings(call):
-            return dict(settings)
         checked = {name: _plain(self._held(call, name, value, where)) for name, value in settings.items()}
         again = {name: _plain(self._held(call, name, value, where)) for name, value in checked.items()}
         if again != checked or json.loads(json.dumps(checked)) != checked:
@@ -48,8 +46,11 @@ class Signatures:
         return checked
 
     def typed(self, call: str, settings: Mapping[str, Any]) -> dict[str, Any]:
-        """The settings of a node as its function takes them: mappings become what the annotations name."""
-        if not self.has_settings(call):
+        """The settings of a node as its function takes them: mappings become what the annotations name.
+
+        They stay as they are for a function outside of the tree.
+        """
+        if call.partition(":")[0] not in self.index:
             return dict(settings)
         return {name: self._held(call, name, value, call) for name, value in settings.items()}
 
@@ -81,10 +82,6 @@ class Signatures:
             if one.arg == argument and one.annotation is not None:
                 return one.annotation
         raise ConfigError(f"{module}: {name}: {argument}: no annotation; it names a type of the study's settings.py")
-
-    def has_settings(self, call: str) -> bool:
-        """Does the study of a call say what its functions take?"""
-        return f"{_package(call)}.settings" in self.index
 
     def settings_of(self, package: str) -> ModuleType:
         """The module `settings` of a study's package, of the tree that is planned. ConfigError where there is none."""
@@ -144,9 +141,7 @@ def _named(node: ast.expr, names: Mapping[str, Any], where: str) -> Any:
 
 def _plain(value: Any) -> Any:
     """A typed value as JSON has it; numbers stay what they were."""
-    if isinstance(value, Settings):
-        return {name: _plain(value[name]) for name in value.keys()}  # noqa: SIM118
-    if isinstance(value, dict):
+    if isinstance(value, Settings | dict):
         return {key: _plain(one) for key, one in value.items()}
     return [_plain(one) for one in value] if isinstance(value, list | tuple) else value
 

@@ -10,6 +10,7 @@ from dynatlas.config import ConfigError
 from dynatlas.engine import require_files
 
 STUDY = "config/studies/toy.yaml"
+NESTED = ("src/dynatlas/studies/toy/train.py", "steps: Steps", "steps: Nested")
 DOWN = {"figures:figures", "claims:claims", "notebook:notebook", "page:page", "ledger:ledger", "index:index"}
 
 
@@ -162,7 +163,7 @@ def test_development_seeds_live_beside_the_ledgers(atlas_of):
 
 def test_shared_axes_join_need_and_consumer_value_by_value(atlas_of):
     edit = (STUDY, "needs: [points, lines], metrics", "needs: [points, lines], jobs: {rate: [0.3]}, metrics")
-    measure = ("src/dynatlas/studies/toy/measure.py", "lines: list[Run])", "lines: Run, rate: float)")
+    measure = ("src/dynatlas/studies/toy/measure.py", "lines: list[Run])", "lines: Run, rate: Rate)")
     node = nodes(atlas_of(edit, measure))["measure:error@rate=0.3"]
     assert [need.name for need in node.needs["lines"]] == ["lines@rate=0.3"]
     assert node.single == {"points", "lines"}
@@ -172,18 +173,18 @@ def test_shared_axes_join_need_and_consumer_value_by_value(atlas_of):
 
 def test_numbers_of_the_scale_reach_every_depth(atlas_of):
     edit = (STUDY, "with: [steps]", 'with: {steps: {deep: ["=steps", 1, "=points"]}}')
-    assert nodes(atlas_of(edit))["train:lines@rate=0.1"].settings["steps"] == {"deep": [20, 1, 16]}
+    assert nodes(atlas_of(edit, NESTED))["train:lines@rate=0.1"].settings["steps"] == {"deep": [20, 1, 16]}
 
 
 def test_a_scale_overrides_numbers_whole_and_adds_its_own(atlas_of):
     numbers = (STUDY, "numbers: {steps: 20,", "numbers: {seeds: 9, points: 3, steps: {a: 1, b: 2},")
     scales = (STUDY, "quick: {seeds: 8, points: 16}", "quick: {steps: {a: 3}, more: 1}")
-    quick = atlas_of(numbers, scales)
+    quick = atlas_of(numbers, scales, NESTED)
     assert nodes(quick)["train:lines@rate=0.1"].settings["steps"] == {"a": 3}
     assert nodes(quick)["data:points"].settings == {"count": 3}
     assert len(nodes(quick)["data:points"].seeds) == 9
     assert quick.plan("toy").arguments.numbers.values["more"] == 1
-    smoke = atlas_of(numbers, scales, scale="smoke")
+    smoke = atlas_of(numbers, scales, NESTED, scale="smoke")
     assert nodes(smoke)["train:lines@rate=0.1"].settings["steps"] == {"a": 1, "b": 2}
     assert nodes(smoke)["data:points"].settings == {"count": 8}
 
@@ -204,7 +205,7 @@ def test_axes_are_said_by_name_too(atlas_of):
         (STUDY, 'jobs: {rate: "=rates"}', "stacked: [rates]"),
         (STUDY, "with: [steps]", "with: {rate: 1, steps: 1}"),
     ]
-    function = ("src/dynatlas/studies/toy/train.py", "steps: int)", "steps: int, rates: list[float])")
+    function = ("src/dynatlas/studies/toy/train.py", "steps: Steps)", "steps: Steps, rates: Rates)")
     measure = ("src/dynatlas/studies/toy/measure.py", "lines: list[Run])", "lines: Run)")
     made = nodes(atlas_of(*stacked, function, measure))
     assert made["train:lines"].settings == {"rate": 1, "steps": 1, "rates": [0.1, 0.3]}
@@ -219,7 +220,7 @@ def test_a_call_is_of_the_studys_own_module_of_another_or_of_any_in_full(atlas_o
     atlas = atlas_of(*edits)
     package.mkdir()
     (package / "__init__.py").write_text('"""Models."""\n')
-    (package / "lines.py").write_text("def fit(job, *, points, rate, steps):\n    return {}\n")
+    (package / "lines.py").write_text("def fit(job, *, points, rate: Rate, steps: Steps):\n    return {}\n")
     assert nodes(atlas)["train:lines@rate=0.1"].call == "dynatlas.studies.toy.models.lines:fit"
 
 

@@ -45,7 +45,7 @@ STUDY = "config/studies/toy.yaml"
         ([('jobs: {rate: "=rates"}', 'jobs: {rate: "=rate"}')], ["lines.jobs.rate", "'=rate'", "did you mean 'rates'"]),
         ([('jobs: {rate: "=rates"}', "jobs: {rate: []}")], ["lines.jobs.rate", "at least one value"]),
         ([('jobs: {rate: "=rates"}', "jobs: {rate: 0.1}")], ["lines.jobs.rate", "0.1", "list"]),
-        ([('jobs: {rate: "=rates"}', "jobs: {rate: [a b, a-b]}")], ["lines", "two values give the file name"]),
+        ([('jobs: {rate: "=rates"}', "jobs: {rate: [0.1, 0.10]}")], ["lines", "two values give the file name"]),
         ([("needs: [biases]", "needs: [biasses]")], ["bias.needs", "'biasses'", "did you mean 'biases'"]),
         ([("needs: [error]", "needs: [eror]")], ["figures.errors.needs", "'eror'", "did you mean 'error'"]),
         ([("needs: [error]", "needs: [lines]")], ["figures.errors.needs", "'lines'", "no such measure"]),

@@ -6,20 +6,31 @@ from typing import get_args
 
 import pytest
 
+from dynatlas.datasets.manifolds import MANIFOLDS
+from dynatlas.instruments.dimension_profile import ESTIMATORS
+from dynatlas.instruments.input_statistics import INPUT_CHANGES
 from dynatlas.instruments.perturb import FAMILIES
+from dynatlas.models.activations import ACTIVATIONS
+from dynatlas.studies.adaptive_activation import settings as adaptive_activation
+from dynatlas.studies.adaptive_activation.cells import MODES
+from dynatlas.studies.adaptive_activation.problems import _PROBLEMS
+from dynatlas.studies.dimensionality import settings as dimensionality
+from dynatlas.studies.dimensionality.problems import FILES
 from dynatlas.studies.lyapunov import settings as lyapunov
 from dynatlas.studies.lyapunov.world import CELLS
+from dynatlas.studies.rnn_geometry import settings as rnn_geometry
+from dynatlas.studies.rnn_geometry.world import SETS
 from dynatlas.studies.task_primitives import settings as task_primitives
 from dynatlas.tasks.multitask import NINE_TASKS
 from dynatlas.tasks.timing import TIMINGS
 
 STUDIES = Path(__file__).parents[2] / "src" / "dynatlas" / "studies"
-FILES = sorted(STUDIES.glob("*/settings.py"))
+SETTINGS = sorted(STUDIES.glob("*/settings.py"))
 IMPORTED = {"__future__", "typing", "pydantic", "dynatlas.settings"}
 VALIDATORS = {"field_validator", "model_validator"}
 
 
-@pytest.mark.parametrize("file", FILES, ids=lambda file: file.parent.name)
+@pytest.mark.parametrize("file", SETTINGS, ids=lambda file: file.parent.name)
 def test_settings_are_data_and_validators_that_refuse(file):
     tree = ast.parse(file.read_text())
     assert list(problems(tree)) == []
@@ -107,5 +118,14 @@ def test_closed_sets_are_those_of_the_registries():
     assert get_args(lyapunov.Cell) == tuple(CELLS)
     assert get_args(task_primitives.Task) == NINE_TASKS
     assert set(get_args(get_args(task_primitives.Timing)[0])) == set(TIMINGS)
+    assert get_args(adaptive_activation.Mode) == MODES
+    assert set(get_args(get_args(adaptive_activation.Task)[0])) == set(_PROBLEMS)
+    kinds = [one.model_fields["kind"].annotation for one in get_args(get_args(adaptive_activation.Change)[0])]
+    assert sorted(kind for one in kinds for kind in get_args(one)) == sorted(INPUT_CHANGES)
+    assert set(get_args(get_args(dimensionality.Data)[0])) == {"digits", "manifold", *FILES}
+    assert set(get_args(get_args(dimensionality.Activation)[0])) == set(ACTIVATIONS)
+    assert set(get_args(dimensionality.Estimator)) <= set(ESTIMATORS)
+    assert set(get_args(get_args(get_args(dimensionality.Manifolds)[0])[0])) <= set(MANIFOLDS)
+    assert get_args(rnn_geometry.ImageNumbers.model_fields["source"].annotation) == tuple(SETS)
     families = get_args(task_primitives.NoiseFamily) + get_args(task_primitives.DamageFamily)
     assert sorted(families) == sorted(FAMILIES)

@@ -64,7 +64,7 @@ def test_a_bad_option_or_target(bare, gpu, arguments, words):
             "src/dynatlas/studies/toy/train.py",
             "def train_lines(job",
             "def train_lines(job:",
-            ["train.py, line 9", "invalid syntax"],
+            ["train.py, line 16", "invalid syntax"],
         ),
     ],
 )

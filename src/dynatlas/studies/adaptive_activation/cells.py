@@ -25,7 +25,7 @@ late: fixed for the first half of the updates.
 Grids = Mapping[str, Mapping[str, Sequence[float]]]
 
 
-def cells_of(cells: Mapping[str, Sequence[str]], grids: Grids) -> list[Record]:
+def cells_of(cells: Mapping[Any, Sequence[str]], grids: Grids) -> list[Record]:
     """The cells (`mode`, `n`, `s`) of every mode: the products n x s of its grids, each once, in declared order.
 
     Raises ValueError for an unknown mode or grid.

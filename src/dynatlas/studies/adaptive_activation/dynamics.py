@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 import torch
@@ -24,11 +24,23 @@ from dynatlas.studies.adaptive_activation.measure import scores_of
 from dynatlas.studies.adaptive_activation.problems import network_for_task, problem_for
 from dynatlas.tables import gathered, tidy
 
+if TYPE_CHECKING:
+    from dynatlas.studies.adaptive_activation.settings import (
+        BurnIn,
+        GridNames,
+        Grids,
+        Information,
+        NormSteps,
+        Sequences,
+        Task,
+        Tasks,
+    )
+
 
 @gathered
 def measure_dynamics(
-    job: Job, *, grid: list[Run], task: str, tasks: dict[str, Any], grids: Grids, starts: list[str],
-    sequences: int, burn_in: int, norm_steps: int, information: dict[str, Any],
+    job: Job, *, grid: list[Run], task: Task, tasks: Tasks, grids: Grids, starts: GridNames,
+    sequences: Sequences, burn_in: BurnIn, norm_steps: NormSteps, information: Information,
 ) -> Iterator[pd.DataFrame]:  # fmt: skip
     """Lyapunov exponents and Jacobians of static networks of these starts, before and after training (`network`).
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 import pandas as pd
 import torch
@@ -12,6 +13,10 @@ from torch import Tensor
 from dynatlas.jobs import Job
 from dynatlas.models.gain_saturation import gain_saturation, gain_saturation_derivatives, largest_slope
 from dynatlas.tables import gathered, tidy
+
+if TYPE_CHECKING:
+    from dynatlas.studies.adaptive_activation.settings import CellCount, CurvePoints, Curves, GainSpan, Limit
+
 
 GAINS, SATURATIONS = (1.0, 2.5, 5.0, 10.0, 20.0), (0.0, 0.25, 0.5, 0.75, 1.0)
 _Z = torch.linspace(-40, 40, 400_001, dtype=torch.float64)
@@ -91,7 +96,7 @@ def measure_identities(job: Job) -> Iterator[pd.DataFrame]:
 
 @gathered
 def measure_family(
-    job: Job, *, curves: Sequence[Sequence[float]], limit: float, points: int, gains: Sequence[float], cells: int
+    job: Job, *, curves: Curves, limit: Limit, points: CurvePoints, gains: GainSpan, cells: CellCount
 ) -> Iterator[pd.DataFrame]:
     """What is drawn of the family: gamma and its slope at `curves` of (n, s), |x| <= limit, and the largest slopes.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -26,6 +26,10 @@ from dynatlas.studies.adaptive_activation.train import (
     spread_to,
 )
 from dynatlas.tables import gathered, tidy
+
+if TYPE_CHECKING:
+    from dynatlas.studies.adaptive_activation.settings import ChangesByName, Images, TaskNames, Units, Update
+
 
 CORNERS = {"softplus": {"n": 1.0, "s": 0.0}, "sigmoid": {"n": 1.0, "s": 1.0}, "ReLU-like": {"n": 20.0, "s": 0.0}}
 
@@ -126,7 +130,7 @@ def best_rows(static: Group, chosen: np.ndarray, **where: Any) -> Iterator[pd.Da
 
 
 @gathered
-def measure_decoding(job: Job, *, grid: list[Run], tasks: list[str], update: int) -> Iterator[pd.DataFrame]:
+def measure_decoding(job: Job, *, grid: list[Run], tasks: TaskNames, update: Update) -> Iterator[pd.DataFrame]:
     """Can the task be told from how (n, s) of homogeneous networks moved by `update`? 1-NN, leave one seed out.
 
     Features are (dn / n, ds), pooled over starts, each z-scored on the other seeds. Column `labels`: "own", or
@@ -162,7 +166,7 @@ def measure_units(job: Job, *, grid: list[Run]) -> Iterator[pd.DataFrame]:
 
 @gathered
 def measure_adaptation(
-    job: Job, *, base: Run, adapted: Run, images: dict[str, Any], units: int, changes: Changes
+    job: Job, *, base: Run, adapted: Run, images: Images, units: Units, changes: ChangesByName
 ) -> Iterator[pd.DataFrame]:
     """Held-out accuracy on changed inputs by `change` and `parameters` that adapted, and its `gain` over "nothing".
 
@@ -171,7 +175,7 @@ def measure_adaptation(
     """
     test = moved(permuted_images(**images), job.device).test
     batch, rnn = all_images(test, len(job.seeds)), network_for(test.x, units)
-    kinds: Changes = {CLEAN: {}} | changes
+    kinds: Changes = {CLEAN: {}, **changes}
     members, altered = Members(seed=job.seeds, change=list(kinds)), list(changes)
     shown = Group(members, {"x": changed(batch.x, kinds, job.generators("evaluation noise", device=job.device))})
     retrained, reached = (run["networks"].to(job.device) for run in (base, adapted))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ COPY_INIT: dict[str, Any] = {"input_init": "xavier", "input_gain": 1.0, "output_
 """Initial weights of networks that copy, as in the paper's code; the others have `GainSaturationRNN`'s defaults."""
 
 
-def problem_for(job: Job, task: str, settings: dict[str, Any]) -> SequenceProblem:
+def problem_for(job: Job, task: str, settings: Mapping[str, Any]) -> SequenceProblem:
     """The problem of this name, on the job's seeds and device, for `updates` batches of `data`'s settings.
 
     Raises KeyError with the nearest name for an unknown task.

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Generator, Tensor
@@ -27,8 +27,27 @@ from dynatlas.problems.sequences import SequenceBatch, SequenceProblem, image_ba
 from dynatlas.studies.adaptive_activation.cells import Schedule, cells_of, start
 from dynatlas.studies.adaptive_activation.problems import accuracies, losses, network_for_task, problem_for
 
+if TYPE_CHECKING:
+    from dynatlas.studies.adaptive_activation.settings import (
+        Batch,
+        Cells,
+        ChangesByName,
+        Gain,
+        Grids,
+        Images,
+        Rate,
+        Ratio,
+        Saturation,
+        Task,
+        Tasks,
+        Together,
+        Units,
+        Updates,
+    )
+
+
 Arrays = dict[str, Tensor]
-Changes = dict[str, dict[str, Any]]
+Changes = Mapping[str, Mapping[str, Any]]
 """Name of a change -> its kind and settings, as `transform_inputs` takes them; empty: inputs as they are."""
 CLEAN = "none"
 """The name of inputs as they are."""
@@ -44,8 +63,8 @@ SETS: dict[str, tuple[str, ...]] = {
 
 
 def train_grid(
-    job: Job, *, task: str, tasks: dict[str, Any], cells: dict[str, list[str]], grids: dict[str, Any],
-    shape_ratio: float, together: int,
+    job: Job, *, task: Task, tasks: Tasks, cells: Cells, grids: Grids,
+    shape_ratio: Ratio, together: Together,
 ) -> dict[str, Group | Tensor]:  # fmt: skip
     """Networks from all cells, all with the weights and batches of their seed; one stack.
 
@@ -130,8 +149,8 @@ def spread_of_shapes(params: Params) -> Arrays:
 
 
 def train_on_changes(
-    job: Job, *, images: dict[str, Any], units: int, n: float, s: float, updates: int, batch: int,
-    learning_rate: float, changes: Changes,
+    job: Job, *, images: Images, units: Units, n: Gain, s: Saturation, updates: Updates, batch: Batch,
+    learning_rate: Rate, changes: ChangesByName,
 ) -> dict[str, Group]:  # fmt: skip
     """Networks of fixed (n, s) that learn on inputs as they are, and on each kind of changed inputs from the start.
 
@@ -141,7 +160,7 @@ def train_on_changes(
     order = batch_order(len(parts.train), updates=updates, size=batch, generators=job.generators("batches"))
     order = order.to(job.device)
     streams = job.generators("input noise", device=job.device)
-    kinds: Changes = {CLEAN: {}} | changes
+    kinds: Changes = {CLEAN: {}, **changes}
     rnn = network_for(parts.train.x, units)
     members = Members(seed=job.seeds, change=list(kinds))
 
@@ -169,8 +188,8 @@ def train_on_changes(
 
 
 def adapt(
-    job: Job, *, base: Run, images: dict[str, Any], units: int, updates: int, batch: int, learning_rate: float,
-    changes: Changes, together: int,
+    job: Job, *, base: Run, images: Images, units: Units, updates: Updates, batch: Batch, learning_rate: Rate,
+    changes: ChangesByName, together: Together,
 ) -> dict[str, Group]:  # fmt: skip
     """The networks of `base` that learned on inputs as they are, after adapting to each change in each set of SETS.
 

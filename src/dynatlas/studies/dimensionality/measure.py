@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from math import inf, nan
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import torch
@@ -38,12 +38,26 @@ from dynatlas.studies.dimensionality.profiles import (
 )
 from dynatlas.tables import gathered, tidy
 
+if TYPE_CHECKING:
+    from dynatlas.studies.dimensionality.settings import (
+        DataSets,
+        Dimensions,
+        Error,
+        Estimators,
+        Manifolds,
+        Pairs,
+        Points,
+        ReluNoise,
+        Sigmas,
+    )
+
+
 PENALTY = 0.1
 """Of the ridge readouts of latent variables."""
 
 
 @gathered
-def measure_inputs(job: Job, *, data: list[str], estimators: list[str]) -> Iterator[pd.DataFrame]:
+def measure_inputs(job: Job, *, data: DataSets, estimators: Estimators) -> Iterator[pd.DataFrame]:
     """Dimension of the inputs over their number of pixels, on one random half of all examples a seed.
 
     Beside them (`cloud`: gaussian) Gaussian points of the same number and number of coordinates.
@@ -61,7 +75,7 @@ def measure_inputs(job: Job, *, data: list[str], estimators: list[str]) -> Itera
 
 
 @gathered
-def measure_profiles(job: Job, *, profiles: list[Run], course: list[str]) -> Iterator[pd.DataFrame]:
+def measure_profiles(job: Job, *, profiles: list[Run], course: Estimators) -> Iterator[pd.DataFrame]:
     """Dimension of every layer of every arm after training, of the arm `trained` also before (`untrained`) and along.
 
     By layer (0 inputs, 1 ... D hidden, D + 1 logits): each estimator, `dropped` points, and where latent variables are
@@ -213,8 +227,8 @@ def measure_linear(job: Job, *, linear: Run) -> Iterator[pd.DataFrame]:
 
 @gathered
 def measure_averages(
-    job: Job, *, linear: Run, noise: list[Run], sigmas: list[float], error: float, pairs: int,
-    relu: dict[str, Any],
+    job: Job, *, linear: Run, noise: list[Run], sigmas: Sigmas, error: Error, pairs: Pairs,
+    relu: ReluNoise,
 ) -> Iterator[pd.DataFrame]:  # fmt: skip
     """What noise on the weights adds to the loss on average: `drawn`, and `predicted` by a formula; `ratio` of both.
 
@@ -301,7 +315,7 @@ def average_excess(
 
 @gathered
 def measure_estimators(
-    job: Job, *, kinds: list[str], dimensions: list[int], points: list[int], estimators: list[str]
+    job: Job, *, kinds: Manifolds, dimensions: Dimensions, points: Points, estimators: Estimators
 ) -> Iterator[pd.DataFrame]:
     """What each estimator finds on manifolds of known dimension, for every number of points."""
     for kind in kinds:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -39,6 +39,30 @@ from dynatlas.studies.dimensionality.losses import (
 )
 from dynatlas.studies.dimensionality.problems import Problem, problem_named
 
+if TYPE_CHECKING:
+    from dynatlas.studies.dimensionality.settings import (
+        Arms,
+        Batch,
+        Batches,
+        Data,
+        Depth,
+        Examples,
+        Fractions,
+        ImageSizes,
+        Inputs,
+        Kind,
+        NoiseLevels,
+        Outputs,
+        Rate,
+        Rates,
+        Sizes,
+        Snapshots,
+        Steps,
+        Units,
+        Width,
+    )
+
+
 Groups = dict[str, Group]
 GAINS = {"relu": math.sqrt(2), "identity": 1.0, "tanh": 5 / 3}
 """Initial weights are N(0, gain^2 / fan-in), gains as in `torch.nn.init.calculate_gain`: signals keep their size."""
@@ -60,8 +84,8 @@ class Recipe:
 
 
 def train_profiles(
-    job: Job, *, data: str, arms: dict[str, dict[str, str]], width: int, depth: int, batch: int, steps: int,
-    learning_rate: float, snapshots: list[int],
+    job: Job, *, data: Data, arms: Arms, width: Width, depth: Depth, batch: Batch, steps: Steps,
+    learning_rate: Rate, snapshots: Snapshots,
 ) -> Groups:  # fmt: skip
     """Every arm of this data set, which is an activation, after each number of steps (the first is 0)."""
     problem = moved(problem_named(data), job.device)
@@ -78,8 +102,8 @@ def train_profiles(
 
 
 def train_noise(
-    job: Job, *, data: str, width: int, depth: int, batches: list[int], steps: int, rates: list[float],
-    weight_noise: list[float],
+    job: Job, *, data: Data, width: Width, depth: Depth, batches: Batches, steps: Steps, rates: Rates,
+    weight_noise: NoiseLevels,
 ) -> Groups:  # fmt: skip
     """SGD noise in two ways: by batch size (at every rate), and on the weights at the largest batch and first rate.
 
@@ -105,8 +129,8 @@ def train_noise(
 
 
 def train_labels(
-    job: Job, *, data: str, width: int, depth: int, batch: int, steps: int, learning_rate: float, examples: int,
-    fraction: list[float],
+    job: Job, *, data: Data, width: Width, depth: Depth, batch: Batch, steps: Steps, learning_rate: Rate,
+    examples: Examples, fraction: Fractions,
 ) -> Groups:  # fmt: skip
     """The first `examples` with a share of their labels drawn anew, at each `fraction`; at 1 they hold nothing.
 
@@ -125,7 +149,7 @@ def train_labels(
 
 
 def train_sizes(
-    job: Job, *, data: str, width: int, depth: int, batch: int, steps: int, learning_rate: float, sizes: list[int]
+    job: Job, *, data: Data, width: Width, depth: Depth, batch: Batch, steps: Steps, learning_rate: Rate, sizes: Sizes
 ) -> Groups:
     """The first examples alone, so many as `sizes` says: `examples` in the networks' axes."""
     problem = moved(problem_named(data), job.device)
@@ -178,8 +202,8 @@ def learn(job: Job, problem: Problem, model: PopulationMLP, recipe: Recipe, labe
 
 
 def train_images(
-    job: Job, *, data: str, network: str, sizes: dict[str, dict[str, Any]], batch: int, steps: int,
-    learning_rate: float,
+    job: Job, *, data: Data, network: Kind, sizes: ImageSizes, batch: Batch, steps: Steps,
+    learning_rate: Rate,
 ) -> Groups:  # fmt: skip
     """Convolutional networks, `network` of `sizes`, by plain SGD on images; arms are `untrained` and `trained`.
 
@@ -209,8 +233,8 @@ def train_images(
 
 
 def train_linear(
-    job: Job, *, inputs: int, units: int, outputs: int, examples: int, steps: int, learning_rate: float,
-    sigma: list[float], batches: list[int], snapshots: list[int],
+    job: Job, *, inputs: Inputs, units: Units, outputs: Outputs, examples: Examples, steps: Steps, learning_rate: Rate,
+    sigma: NoiseLevels, batches: Batches, snapshots: Snapshots,
 ) -> Groups:  # fmt: skip
     """x W1 W2 on the squared error of a noisy linear teacher: full batch with weight noise, and small batches.
 

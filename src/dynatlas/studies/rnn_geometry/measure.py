@@ -6,7 +6,7 @@ Times count rows read: h_t is the state after t of them, and rows beyond an imag
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import torch
@@ -45,11 +45,34 @@ from dynatlas.studies.rnn_geometry.world import (
 )
 from dynatlas.tables import gathered, tidy
 
+if TYPE_CHECKING:
+    from dynatlas.studies.rnn_geometry.settings import (
+        Alpha,
+        Exponents,
+        ImageNumbers,
+        Labels,
+        Last,
+        Lengths,
+        Neighbours,
+        Network,
+        Networks,
+        Perplexity,
+        Points,
+        Probed,
+        Sequences,
+        Settle,
+        Steps,
+        Times,
+        TimesOf,
+        Trials,
+    )
+
+
 SWAPPED = 4
 """How many steps are taken by other dynamics (claim C4): the empty rows at the end of an image, or at its start."""
 
 
-def one_by_one(networks: Group) -> Iterator[tuple[str, int, Params]]:
+def one_by_one(networks: Group) -> Iterator[tuple[Network, int, Params]]:
     """Name, seed and parameters (1, ...) of each of the networks."""
     for name, of_all_seeds in networks.each("network"):
         for seed, own in of_all_seeds.each("seed"):
@@ -75,8 +98,8 @@ def answers(params: Params, states: Tensor) -> Tensor:
 
 @gathered
 def measure_accuracy(
-    job: Job, *, trained: Run, untrained: Run, images: dict[str, Any], times: dict[str, list[int]],
-    labels: dict[str, str], probed: int, alpha: float, neighbours: int,
+    job: Job, *, trained: Run, untrained: Run, images: ImageNumbers, times: TimesOf,
+    labels: Labels, probed: Probed, alpha: Alpha, neighbours: Neighbours,
 ) -> Iterator[pd.DataFrame]:  # fmt: skip
     """Held-out accuracy of a network's own readout, of a linear probe and of nearest neighbours, along time.
 
@@ -104,7 +127,7 @@ def measure_accuracy(
 
 @gathered
 def measure_readouts(
-    job: Job, *, trained: Run, longer: Run, images: dict[str, Any], lengths: dict[str, int], last: int
+    job: Job, *, trained: Run, longer: Run, images: ImageNumbers, lengths: Lengths, last: Last
 ) -> Iterator[pd.DataFrame]:
     """Accuracy of networks' own readouts at every step to `last`, of networks trained to answer at step `lengths`.
 
@@ -123,7 +146,7 @@ def measure_readouts(
 
 
 @gathered
-def measure_swaps(job: Job, *, trained: Run, untrained: Run, images: dict[str, Any]) -> Iterator[pd.DataFrame]:
+def measure_swaps(job: Job, *, trained: Run, untrained: Run, images: ImageNumbers) -> Iterator[pd.DataFrame]:
     """Accuracy at T when four updates are made by other recurrent weights: the last ones, or the first ones.
 
     "none": no update; "identity": h <- tanh(h + U x); "shuffled": trained weights, rows and columns under two
@@ -170,10 +193,10 @@ def measure_geometry(
     *,
     trained: Run,
     untrained: Run,
-    images: dict[str, Any],
-    networks: list[str],
-    times: list[int],
-    points: int,
+    images: ImageNumbers,
+    networks: Networks,
+    times: Times,
+    points: Points,
 ) -> Iterator[pd.DataFrame]:
     """How the states of the first `points` held-out images lie, and how they lie to the readout, along time.
 
@@ -206,8 +229,8 @@ def lie_of(x: Tensor, images: Labelled, w_out: Tensor) -> dict[str, Tensor]:
 
 @gathered
 def measure_dynamics(
-    job: Job, *, trained: Run, untrained: Run, images: dict[str, Any], networks: list[str], trials: int, settle: int,
-    steps: int, exponents: int, sequences: int,
+    job: Job, *, trained: Run, untrained: Run, images: ImageNumbers, networks: Networks, trials: Trials, settle: Settle,
+    steps: Steps, exponents: Exponents, sequences: Sequences,
 ) -> Iterator[pd.DataFrame]:  # fmt: skip
     """Where networks go when nothing comes in after an image.
 
@@ -236,8 +259,8 @@ def measure_dynamics(
 
 @gathered
 def measure_examples(
-    job: Job, *, trained: Run, untrained: Run, images: dict[str, Any], networks: list[str], times: list[int],
-    points: int, settle: int, steps: int,
+    job: Job, *, trained: Run, untrained: Run, images: ImageNumbers, networks: Networks, times: Times,
+    points: Points, settle: Settle, steps: Steps,
 ) -> Iterator[pd.DataFrame]:  # fmt: skip
     """What is drawn of the first seed: states at `times` and one free trajectory in principal components, eigenvalues.
 
@@ -260,7 +283,7 @@ def measure_examples(
 
 @gathered
 def measure_embeddings(
-    job: Job, *, trained: Run, images: dict[str, Any], times: list[int], points: int, perplexity: float
+    job: Job, *, trained: Run, images: ImageNumbers, times: Times, points: Points, perplexity: Perplexity
 ) -> Iterator[pd.DataFrame]:
     """Held-out states of the first seed's trained network in the plane by t-SNE, after each of `times`."""
     data, seed = Images(**images).read(device=job.device), job.seeds[0]

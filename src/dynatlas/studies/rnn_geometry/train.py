@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -18,12 +18,16 @@ from dynatlas.members import Group, Members, stack
 from dynatlas.models.rnn import readout
 from dynatlas.studies.rnn_geometry.world import Images, followed_by_blanks, labels_for, network
 
+if TYPE_CHECKING:
+    from dynatlas.studies.rnn_geometry.settings import Batch, Blank, Draws, Epochs, ImageNumbers, Labels, Rate, Units
+
+
 Groups = dict[str, Group]
 
 
 def train_networks(
-    job: Job, *, labels: dict[str, str], blank: int, images: dict[str, Any], units: int, epochs: int, batch: int,
-    learning_rate: float,
+    job: Job, *, labels: Labels, blank: Blank, images: ImageNumbers, units: Units, epochs: Epochs, batch: Batch,
+    learning_rate: Rate,
 ) -> Groups:  # fmt: skip
     """Networks that learn to name an image `blank` empty rows after its last one: cross-entropy at that step only.
 
@@ -65,7 +69,7 @@ def train_networks(
     }
 
 
-def draw_untrained(job: Job, *, draws: dict[str, str], units: int) -> Groups:
+def draw_untrained(job: Job, *, draws: Draws, units: Units) -> Groups:
     """Networks that never learn, by name, from the random streams of `draws`: learning starts from "initialisation"."""
     seeds, rnn = Members(seed=job.seeds), network(units)
     drawn = {name: seeds.group(rnn.initialise(job.generators(purpose))) for name, purpose in draws.items()}

@@ -1,7 +1,10 @@
 """A small network learns a noisy curve, step by slow step, and saves itself at nearly every one."""
 
+from __future__ import annotations
+
 import time
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -9,10 +12,13 @@ from dynatlas.ensemble.fit import fit
 from dynatlas.ensemble.optimisers import Adam
 from dynatlas.jobs import Job
 
+if TYPE_CHECKING:
+    from dynatlas.studies.slow.settings import Rate, Steps
+
 HIDDEN, BATCH, PAUSE = 16, 32, 0.02
 
 
-def train_fits(job: Job, *, rate: float, steps: int) -> dict[str, torch.Tensor]:
+def train_fits(job: Job, *, rate: Rate, steps: Steps) -> dict[str, torch.Tensor]:
     """Parameters and losses of one hidden layer for each seed."""
     job = replace(job, checkpoint_seconds=0.05)
     starts, batches = job.generators("initialisation"), job.generators("task")
