@@ -4,7 +4,16 @@ import pytest
 
 from dynatlas.atlas import Atlas
 from dynatlas.datasets.catalogue import ARCHIVES, IMAGE_SETS, wanted_of
-from dynatlas.datasets.published import File, MissingFileError, PublishedFileError, Wanted, read_published
+from dynatlas.datasets.published import (
+    File,
+    MissingFileError,
+    PublishedFileError,
+    Wanted,
+    WrongFileError,
+    digest_of_list,
+    read_folder,
+    read_published,
+)
 from dynatlas.steps.compute import job_of, load_function
 
 READERS = [
@@ -73,6 +82,27 @@ def test_a_file_is_missing_of_another_size_or_another(tmp_path):
     assert "many is missing" in folder.absent()
     (folder.path / "x").touch()
     assert folder.absent() == ""
+
+
+def test_a_folder_is_held_to_the_list_that_sha256sum_prints(tmp_path):
+    """The hash is the shell's, of two files of one byte."""
+    about = {
+        "sha256": "2cd24778772f83279ed2c13a50690e7c057f5ae4df2eb4c647804ff1ec052c8c",
+        "title": "M",
+        "source": "there",
+    }
+    with pytest.raises(MissingFileError, match=r"M: many is missing; put it at .*many .from there"):
+        read_folder(tmp_path / "many", "*.p", **about)
+    (tmp_path / "b.p").write_bytes(b"x")
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(MissingFileError, match=r"no file is \*\.q"):
+        read_folder(tmp_path, "*.q", **about)
+    with pytest.raises(WrongFileError, match=rf"sha256sum.*wanted is {about['sha256']}, there"):
+        read_folder(tmp_path, "*.p", **about)
+    (tmp_path / "a.p").write_bytes(b"y")
+    files = [tmp_path / "a.p", tmp_path / "b.p"]
+    assert read_folder(tmp_path, "*.p", **about) == files
+    assert digest_of_list(files[::-1]) != digest_of_list(files) == about["sha256"]
 
 
 def test_the_catalogue_says_where_each_file_of_a_set_would_lie(tmp_path):

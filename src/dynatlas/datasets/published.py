@@ -70,3 +70,25 @@ def read_published(path: Path, file: File, *, title: str, source: str) -> bytes:
             f"Remove it and get it again from {source}"
         )
     return raw
+
+
+def read_folder(folder: Path, pattern: str, *, sha256: str, title: str, source: str) -> list[Path]:
+    """The files of `pattern` in a folder that the user filled with those of the data set `title`, sorted by name.
+
+    `sha256` is that of the list that `LC_ALL=C sha256sum *` prints there. Raises MissingFileError for a folder without
+    any, WrongFileError for one whose list is another.
+    """
+    files = sorted(folder.glob(pattern))
+    if not files:
+        wanted = Wanted(folder, title=title, source=source)
+        raise MissingFileError(f"{wanted.absent() or f'{folder}: no file is {pattern}'}. {NEEDS_NONE}")
+    found = digest_of_list(files)
+    if found != sha256:
+        raise WrongFileError(f"{folder}: `LC_ALL=C sha256sum * | sha256sum` is {found}; wanted is {sha256}, {source}")
+    return files
+
+
+def digest_of_list(files: list[Path]) -> str:
+    """SHA-256 of the lines `<sha256>  <name>` of these files."""
+    lines = (f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.name}\n" for file in files)
+    return hashlib.sha256("".join(lines).encode()).hexdigest()

@@ -1,26 +1,23 @@
 """The authors' own grid: spectra and losses of 110 LSTMs that they trained, read from the files that they published.
 
 Their repository stores, for 11 rates of dropout times 10 learning rates, the losses of 15 epochs and the exponents at
-epochs 4 and 15, as Python pickles. A pickle can run any code when it is loaded, so none is: their opcodes are listed
-by `pickletools`, which executes nothing, and the numbers are taken from the list.
+epochs 4 and 15, as Python pickles.
 """
 
 from __future__ import annotations
 
-import hashlib
-import io
 import math
-import pickletools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from dynatlas.datasets.published import MissingFileError, WrongFileError
+from dynatlas.datasets.pickled import read_floats, read_tensors
+from dynatlas.datasets.published import read_folder
 from dynatlas.instruments.heldout import heldout_readout
 from dynatlas.jobs import Job
 from dynatlas.statistics import spearman
@@ -29,14 +26,13 @@ from dynatlas.tables import gathered, tidy
 if TYPE_CHECKING:
     from dynatlas.studies.lyapunov.settings import Digest, Folder
 
+TITLE = "the authors' grid of 110 LSTMs"
 SOURCE = "folder 'CharRNN/WP/HP/Grid Search' of github.com/shlizee/lyapunov-hyperopt"
 EPOCHS = (4, 15)
-_STEM = r"lstm_L1_H512_drop(?P<dropout>[\d.]+)_lr(?P<rate>[\d.e-]+)_adam_uniform0\.08_"
-_STATISTICS = re.compile(_STEM + r"e(?P<epoch>\d+)_LEStats\.p")
-_LOSSES = re.compile(_STEM + r"valLossFull\.p")
-_LIST_OF_FLOATS = {"PROTO", "EMPTY_LIST", "BINPUT", "MARK", "BINFLOAT", "APPENDS", "STOP"}
-_HEADERS = 5
-"""Pickles that stand before the numbers in a storage as torch saved it until version 1.5."""
+_NAME = re.compile(
+    r"lstm_L1_H512_drop(?P<dropout>[\d.]+)_lr(?P<learning_rate>[\d.e-]+)_adam_uniform0\.08_"
+    r"(valLossFull|e(?P<epoch>\d+)_LEStats)\.p"
+)
 FOLDS, NEIGHBOURS = 10, 5
 
 
@@ -44,10 +40,6 @@ FOLDS, NEIGHBOURS = 10, 5
 class Grid:
     """What was published of each network, in the order of dropout and learning rate."""
 
-    dropout: np.ndarray
-    """(network,)."""
-    learning_rate: np.ndarray
-    """(network,)."""
     losses: np.ndarray
     """(network, epoch): validation loss in nats per character; the first is that before training."""
     exponents: dict[int, np.ndarray]
@@ -56,95 +48,34 @@ class Grid:
     """Epoch -> (network, exponent): standard deviation over the sequences."""
 
 
-def read_grid(folder: Path, *, sha256: str) -> Grid:
-    """The grid from a folder that the user filled.
-
-    `sha256` is that of the list that `LC_ALL=C sha256sum *` prints there. Raises FileNotFoundError for a missing or
-    empty folder; ValueError for a folder with another hash, and for files of another form.
-    """
-    files = sorted(folder.glob("*.p"))
-    if not files:
-        raise MissingFileError(
-            f"{folder}: the authors' grid is missing; copy the files of the {SOURCE} there (SHA-256 of their list "
-            f"of sums: {sha256}). Only scale paper reads them."
-        )
-    found = digest_of_list(files)
-    if found != sha256:
-        raise WrongFileError(
-            f"{folder}: `LC_ALL=C sha256sum * | sha256sum` is {found}; wanted is {sha256}, the {SOURCE}"
-        )
-    return parse_grid(files)
-
-
-def digest_of_list(files: list[Path]) -> str:
-    """SHA-256 of the lines `<sha256>  <name>` of these files."""
-    lines = (f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.name}\n" for file in files)
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
-
-
 def parse_grid(files: list[Path]) -> Grid:
     """The grid in these files; ValueError names one of another name or form, and a network that lacks one."""
     losses: dict[tuple[float, float], list[float]] = {}
-    spectra: dict[tuple[float, float, int], tuple[np.ndarray, np.ndarray]] = {}
+    spectra: dict[tuple[float, float, int], list[np.ndarray]] = {}
     for file in files:
-        loss, statistics = _LOSSES.fullmatch(file.name), _STATISTICS.fullmatch(file.name)
-        if loss:
-            losses[float(loss["dropout"]), float(loss["rate"])] = parse_losses(file)
-        elif statistics:
-            at = (float(statistics["dropout"]), float(statistics["rate"]), int(statistics["epoch"]))
-            spectra[at] = parse_statistics(file)
-        else:
+        named = _NAME.fullmatch(file.name)
+        if named is None:
             raise ValueError(f"{file}: no file of the grid has this name")
+        network = float(named["dropout"]), float(named["learning_rate"])
+        if named["epoch"] is None:
+            losses[network] = read_floats(file)
+        else:
+            spectra[*network, int(named["epoch"])] = parse_statistics(file)
     networks = sorted(losses)
     lacking = [(*one, epoch) for one in networks for epoch in EPOCHS if (*one, epoch) not in spectra]
     if lacking:
         raise ValueError(f"{files[0].parent}: no exponents of dropout, learning rate, epoch {lacking[0]}")
     both = {epoch: np.stack([spectra[*one, epoch] for one in networks]) * math.log(2) for epoch in EPOCHS}
-    dropout, rate = np.array(networks).T
-    exponents = {epoch: found[:, 0] for epoch, found in both.items()}
-    spread = {epoch: found[:, 1] for epoch, found in both.items()}
-    return Grid(dropout, rate, np.array([losses[one] for one in networks]), exponents, spread)
+    exponents, spread = ({epoch: found[:, part] for epoch, found in both.items()} for part in (0, 1))
+    return Grid(np.array([losses[one] for one in networks]), exponents, spread)
 
 
-def parse_losses(file: Path) -> list[float]:
-    """A pickled list of floats; ValueError for anything else."""
-    operations = _operations(io.BytesIO(file.read_bytes()), file)
-    if {name for name, _ in operations} - _LIST_OF_FLOATS:
-        raise ValueError(f"{file}: not a pickled list of floats")
-    return [value for name, value in operations if name == "BINFLOAT"]
-
-
-def parse_statistics(file: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation of the exponents in bits per step (k,), from a pickled pair of float32 tensors.
-
-    ValueError for anything else.
-    """
-    stored = [value for name, value in _operations(io.BytesIO(file.read_bytes()), file) if name == "BINBYTES"]
-    if len(stored) != 2:
-        raise ValueError(f"{file}: {len(stored)} tensors; wanted are 2, mean and standard deviation")
-    mean, deviation = (_storage(one, file) for one in stored)
+def parse_statistics(file: Path) -> list[np.ndarray]:
+    """Mean and standard deviation of the exponents in bits per step (k,); ValueError for anything else."""
+    mean, deviation = read_tensors(file, count=2)
     if mean.shape != deviation.shape:
         raise ValueError(f"{file}: {len(mean)} means, but {len(deviation)} standard deviations")
-    return mean, deviation
-
-
-def _storage(raw: bytes, file: Path) -> np.ndarray:
-    """The numbers in a storage as torch saved it: five pickles, their count as int64, float32 values."""
-    stream = io.BytesIO(raw)
-    kinds = [value for _ in range(_HEADERS) for name, value in _operations(stream, file) if name == "GLOBAL"]
-    rest = raw[stream.tell() :]
-    count = int.from_bytes(rest[:8], "little")
-    if kinds != ["torch FloatStorage"] or len(rest) != 8 + 4 * count:
-        raise ValueError(f"{file}: not a storage of float32 numbers")
-    return np.frombuffer(rest, "<f4", count, offset=8).astype(float)
-
-
-def _operations(stream: io.BytesIO, file: Path) -> list[tuple[str, Any]]:
-    """Names and arguments of a pickle's opcodes, up to its end; nothing is executed."""
-    try:
-        return [(operation.name, argument) for operation, argument, _ in pickletools.genops(stream)]
-    except ValueError as error:
-        raise ValueError(f"{file}: damaged ({error})") from None
+    return [mean, deviation]
 
 
 @gathered
@@ -157,7 +88,7 @@ def measure_published(job: Job, *, folder: Folder, sha256: Digest) -> Iterator[p
     mean exponent with the mean exponent of epoch 15. `between`, `within`: standard deviation of lambda_1 over networks,
     and over sequences (mean over networks).
     """
-    grid = read_grid(Path(folder), sha256=sha256)
+    grid = parse_grid(read_folder(Path(folder), "*.p", sha256=sha256, title=TITLE, source=SOURCE))
     seed = job.seeds[0]
     order = job.rng("folds", seed).permutation(len(grid.losses))
     for epoch in EPOCHS:
