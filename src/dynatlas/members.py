@@ -116,7 +116,7 @@ class Members:
         A whole record may be named by its axis.
 
         Raises UnknownNameError with the nearest word for a field or a label that there is not among these members, and
-        ValueError for a list that is empty.
+        ValueError for a list that is empty or names a label twice.
         """
         members = self
         for name, value in wanted.items():
@@ -295,7 +295,7 @@ def _narrowed(members: Members, name: str, wanted: Any) -> tuple[list[int], Memb
             known = [", ".join(f"{record[field]}" for field in _fields(name, value)) for record in records]
             shown = ", ".join(dict.fromkeys(known[:SHOWN])) + (", ..." if len(known) > SHOWN else "")
             raise UnknownNameError(f"no member has {name} {value!r}{nearest(str(value), known)} (there are: {shown})")
-        places += [place for place in found if place not in places]
+        places += found
     gone = () if several else _fields(name, wanted)
     left = [{field: value for field, value in records[place].items() if field not in gone} for place in places]
     axes: dict[str, Labels] = {**members.axes, axis: left}

@@ -193,6 +193,8 @@ def test_a_selection_of_nobody_or_of_no_labels_is_refused():
     for narrowed in (MIXED, MIXED.group({"w": X})):
         with pytest.raises(ValueError, match="seed: an empty list selects nobody"):
             narrowed.at(seed=[])
+        with pytest.raises(ValueError, match="axis 'seed' has the label 100 twice"):
+            narrowed.at(seed=[100, 101, 100])
         for wanted in (None, {100}, torch.tensor([100, 101])):
             with pytest.raises(ValueError, match=r"seed: .* is no label"):
                 narrowed.at(seed=wanted)
