@@ -192,6 +192,7 @@ _OPTIONS_OF_STEP: dict[str, tuple[Options, ...]] = {
 }
 _USER_COMMANDS: dict[str, tuple[str, tuple[Options, ...]]] = {
     "studies": ("list the studies, and what of each is made", (_names, _scale, _studies, _draws)),
+    "settings": ("print the numbers of studies: meaning, unit, value at each scale", (_names,)),
     "ledger": ("print the ledger: every claim with its verdict", (_ledger, _beside, _scale, _studies, _draws)),
     "kept": ("print the ledger of a scale that is kept in git", (_ledger, _scale, _studies)),
     "keep": ("keep a scale's verdicts in git, under docs/ledgers", (_run_folder, _scale, _studies)),

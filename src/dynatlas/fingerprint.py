@@ -21,7 +21,7 @@ GROUND = frozenset(
     {
         *("steps", "artefacts", "nodes", "fingerprint", "names"),
         *("config", "validation", "declarations", "numbers", "columns", "table_schema", "places"),
-        *("calls", "settings", "signatures", "arguments", "plan", "keeping", "joint"),
+        *("calls", "settings", "signatures", "arguments", "number_table", "plan", "keeping", "joint"),
     }
 )
 """Parts of the package that read declarations, hand on and keep what others compute. An edit of theirs makes nothing

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from dynatlas.declarations import FigureSpec, MeasureSpec, NodeSpec, StudySpec
 from dynatlas.fingerprint import CodeIndex, code_digest, digest, file_digest, library_versions, templates_digest
 from dynatlas.names import nearest
 from dynatlas.nodes import Node, canonical
+from dynatlas.number_table import number_rows
 from dynatlas.places import claims_path, notebook_path, read_lock, study_folder
 from dynatlas.seeds import seed_list
 from dynatlas.signatures import signatures_of
@@ -260,6 +262,7 @@ class Plan:
             "paper": self.spec.paper.model_dump(),
             "figures": self._captions(),
             "kept": dict(self.kept),
+            "numbers": [asdict(row) for row in number_rows(self.spec, signatures_of(self.index))],
             "templates": templates_digest(self.root),
         }
         return self._finished(
@@ -291,8 +294,6 @@ class Plan:
 
 def keyed(node: Node) -> Node:
     """The node with its key filled in."""
-    from dataclasses import replace
-
     return replace(node, key=node.compute_key())
 
 

@@ -201,4 +201,5 @@ def page(ledger, picture, kept):
         provenance={"key": "ef" * 32, "seeds": [100, 101], "settings": {"papers": "x"}},
         draw={"scale": "quick", "base_seed": 7, "seeds": {"task-primitives": SEEDS}},
         kept=[kept],
+        numbers=[{"name": "world.dt", "meaning": "time < step", "unit": "ms", "values": {"smoke": "", "quick": "100"}}],
     )

@@ -265,3 +265,9 @@ def test_where_no_claim_is_as_locked_the_page_says_why_instead_of_listing_all(le
     rows = [{**row, "locked": "changed"} for row in ledger["rows"]]
     text = " ".join("".join(parsed(render_index({**ledger, "rows": rows}, links)).text).split())
     assert "None of these claims is as config/claims.lock has it" in text
+
+
+def test_numbers_stand_with_meaning_unit_and_value(page):
+    shown = render_study(page)
+    assert "<td><code>world.dt</code></td><td>time &lt; step</td><td>ms</td><td></td><td>100</td>" in shown
+    assert 'id="numbers"' not in render_study(replace(page, numbers=()))

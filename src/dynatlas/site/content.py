@@ -75,6 +75,8 @@ class StudyPage:
     """What decided every random draw, as `claims.ledger.draw_text` takes it."""
     kept: Sequence[Kept] = ()
     """Its ledgers at other scales."""
+    numbers: Sequence[Mapping[str, Any]] = ()
+    """Its numbers: `name`, `meaning`, `unit`, and `values` by scale."""
 
 
 @dataclass(frozen=True)

@@ -77,6 +77,7 @@ def study_page(node: Node) -> StudyPage:
         },
         draw={"scale": node.scale, "base_seed": node.base_seed, "seeds": {node.study: claims.seeds}},
         kept=kept_ledgers(node),
+        numbers=node.settings["numbers"],
     )
 
 

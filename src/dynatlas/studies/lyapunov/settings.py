@@ -20,7 +20,7 @@ from dynatlas.settings import (
     Word,
 )
 
-Cell = Literal["rnn", "gru", "lstm"]
+Cell = Annotated[Literal["rnn", "gru", "lstm"], Field(description="kind of the recurrent cells")]
 Inputs = Annotated[
     Literal["unit", "recurrent"], Field(description="weights of the inputs: U(-1, 1), or as the recurrent ones")
 ]
