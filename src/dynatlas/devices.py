@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 import torch
@@ -11,12 +12,12 @@ T = TypeVar("T")
 
 
 def moved(held: T, device: str | torch.device) -> T:
-    """The same tensor, or the same dict, list, tuple or dataclass, with all tensors within on `device`.
+    """The same tensor, dict, list, tuple, dataclass or `members.Group`, with all tensors within on `device`.
 
     What is no tensor, and tensors that are there already, are the very ones that were given.
     """
     found: Any = held
-    if isinstance(held, torch.Tensor):
+    if isinstance(held, torch.Tensor) or (isinstance(held, Mapping) and hasattr(held, "to")):
         found = held.to(device)
     elif isinstance(held, dict):
         found = {name: moved(part, device) for name, part in held.items()}

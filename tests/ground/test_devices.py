@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 
 from dynatlas.devices import moved
+from dynatlas.members import Group, Members
 
 
 class Pair(NamedTuple):
@@ -48,3 +49,10 @@ def test_what_is_there_already_is_the_same_tensor():
     assert moved("word", "meta") == "word"
     assert moved(None, "meta") is None
     assert moved(Held, "meta") is Held
+
+
+def test_a_group_moves_with_its_members():
+    group = Group(Members(seed=[0, 1]), {"w": torch.zeros(2, 3)})
+    found = moved({"networks": group}, "meta")["networks"]
+    assert found["w"].device.type == "meta"
+    assert found.members == group.members
