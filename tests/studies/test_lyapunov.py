@@ -5,20 +5,17 @@ from __future__ import annotations
 import hashlib
 import math
 from itertools import product
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 
-from dynatlas.config import read_yaml
 from dynatlas.jobs import Job, Run
 from dynatlas.models.from_torch import recurrent_to_torch
 from dynatlas.studies.lyapunov import drawn, identities, measure, train
 from dynatlas.studies.lyapunov.settings import Gradients, Identities, Jacobians, Lengths, Shares, Starts
-from dynatlas.studies.lyapunov.world import CELLS, Text, network, with_gain
-from dynatlas.tasks.lag_text import lag_text
+from dynatlas.studies.lyapunov.world import CELLS, network, read_text, with_gain
 
 JOB = Job(study="lyapunov", seeds=[0, 1])
 LAG = {"kind": "lag", "share": 0.85, "length": 2000, "symbols": 4, "lag": 5, "keep": 0.85}
@@ -35,33 +32,6 @@ SEQUENCES = {"sequences": 2, "steps": 15, "burn_in": 5}
 def trained(cell: str = "rnn", job: Job = JOB, **changes) -> Run:
     settings = SETTINGS | {"cell": cell} | changes
     return Run(train.train_networks(job, **settings), seeds=job.seeds, settings=settings)
-
-
-def test_the_text_is_the_same_for_all_seeds_and_cut_once():
-    corpus = Text(**LAG).read(JOB)
-    again = Text(**LAG).read(Job(study="lyapunov", seeds=[5]))
-    whole = lag_text(2000, generators=[JOB.generator("text", 0)])[0]
-    assert torch.equal(torch.cat([corpus.learned, corpus.held_out]), whole)
-    assert torch.equal(again.learned, corpus.learned)
-    assert (len(corpus.learned), corpus.symbols, corpus.lag) == (1700, 4, 5)
-    with pytest.raises(ValueError, match="'lag' or 'file'"):
-        Text(**LAG | {"kind": "web"}).read(JOB)
-
-
-def test_windows_come_from_their_own_part_of_the_text():
-    corpus = Text(**LAG).read(JOB)
-    held_out, learned = ("".join(map(str, part.tolist())) for part in (corpus.held_out, corpus.learned))
-    even = corpus.evenly(4, steps=20)
-    assert all("".join(map(str, one)) in held_out for one in even.target[0].T.tolist())
-    assert even.x[0, 0].argmax(dim=-1).tolist()[0] == corpus.held_out[0]
-    shown = corpus.sequences(3, steps=30, generator=JOB.generator("evaluation", 0))
-    assert shown.dtype == torch.float64
-    assert shown.shape == (30, 3, 4)
-    assert bool((shown.sum(dim=-1) == 1).all())
-    assert all("".join(map(str, one)) in held_out for one in shown.argmax(dim=-1).T.tolist())
-    drawn_windows = corpus.draw(6, steps=20, generators=JOB.generators("batches"))
-    assert not torch.equal(drawn_windows.target[0], drawn_windows.target[1])
-    assert all("".join(map(str, one)) in learned for one in drawn_windows.target[1].T.tolist())
 
 
 @pytest.mark.parametrize("cell", CELLS)
@@ -82,18 +52,12 @@ def test_a_gain_is_the_spread_of_recurrent_weights_times_the_root_of_their_numbe
         with_gain(start, gain, inputs="none")
 
 
-def test_configurations_fill_their_ranges_and_belong_to_their_seed():
-    drawn_both = train.draw_configurations(JOB, 400, RANGES)
-    for name, (low, high) in RANGES.items():
-        assert drawn_both[name].shape == (2, 400)
-        assert low <= drawn_both[name].min()
-        assert drawn_both[name].max() <= high
-    assert abs(drawn_both["gain"].log().mean() - math.log(0.35) / 2) < 0.1
-    assert abs(drawn_both["dropout"].mean() - 0.15) < 0.02
-    alone = train.draw_configurations(Job(study="lyapunov", seeds=[1]), 400, RANGES)
-    assert all(torch.equal(alone[name][0], drawn_both[name][1]) for name in RANGES)
-    fixed = train.draw_configurations(JOB, 3, RANGES | {"learning_rate": (0.003, 0.003)})
-    np.testing.assert_allclose(fixed["learning_rate"], 0.003, rtol=1e-12)
+def test_gains_and_rates_are_drawn_in_their_logarithm_and_dropout_is_not():
+    found = train.draw_configurations(JOB, 400, RANGES)
+    assert {name: values.shape for name, values in found.items()} == dict.fromkeys(RANGES, (2, 400))
+    assert abs(found["gain"].log().mean() - math.log(0.35) / 2) < 0.1
+    assert abs(found["learning_rate"].log10().mean() + 2.5) < 0.03
+    assert abs(found["dropout"].mean() - 0.15) < 0.02
 
 
 @pytest.mark.parametrize("cell", CELLS)
@@ -101,7 +65,7 @@ def test_losses_are_those_of_torchs_own_modules(cell):
     net = network(cell, units=7, symbols=4)
     params = net.initialise(JOB.generators("initialisation"), 2, dtype=torch.float64)
     params["w_in_l0"] = params["w_in_l0"] * 0.5
-    shown = Text(**LAG).read(JOB).draw(3, steps=11, generators=JOB.generators("batches"))
+    shown = read_text(JOB, **LAG).draw(3, steps=11, generators=JOB.generators("batches"))
     shown = type(shown)(shown.x.double(), shown.target, shown.y, shown.mask, shown.counted)
     found = train.prediction_loss(net, params, shown)
     module = {"rnn": torch.nn.RNN, "gru": torch.nn.GRU, "lstm": torch.nn.LSTM}[cell](4, 7).double()
@@ -113,7 +77,7 @@ def test_losses_are_those_of_torchs_own_modules(cell):
 
 
 def test_validation_in_parts_is_the_whole(monkeypatch):
-    net, corpus = network("rnn", units=5, symbols=4), Text(**LAG).read(JOB)
+    net, corpus = network("rnn", units=5, symbols=4), read_text(JOB, **LAG)
     params = net.initialise(JOB.generators("initialisation"), 2)
     held_out = corpus.evenly(10, steps=12)
     whole = train.prediction_loss(net, params, held_out)
@@ -166,15 +130,8 @@ def test_the_papers_settings_at_a_small_size(tmp_path):
     raw = ("Well, Prince, so Genoa and Lucca are now just family estates.\n" * 40).encode()
     path = tmp_path / "book.txt"
     path.write_bytes(raw)
-    file = {
-        "kind": "file",
-        "share": 0.8,
-        "path": str(path),
-        "size": len(raw),
-        "title": "A book",
-        "source": "its author",
-    }
-    texts = {"primary": file | {"size": len(raw), "sha256": hashlib.sha256(raw).hexdigest()}}
+    file = {"kind": "file", "share": 0.8, "path": str(path), "size": len(raw), "title": "A book", "source": "us"}
+    texts = {"primary": file | {"sha256": hashlib.sha256(raw).hexdigest()}}
     decay = {"start": 2, "every": 1, "factor": 0.95}
     job = Job(study="lyapunov", seeds=[0])
     run = trained("lstm", job, texts=texts, bias=False, inputs="recurrent", decay=decay)
@@ -183,19 +140,6 @@ def test_the_papers_settings_at_a_small_size(tmp_path):
     table = measure.measure_spectra(job, trained=run, cell="lstm", text="primary", sequences=SEQUENCES, early=1)
     assert np.isfinite(table["value"]).all()
     assert table.query("metric == 'exponent'")["order"].max() == 10
-    path.write_bytes(raw[:-1])
-    with pytest.raises(ValueError, match="from its author"):
-        trained("lstm", job, texts=texts)
-
-
-def test_paper_scale_has_the_papers_sizes_and_names_its_files():
-    spec = read_yaml(Path(__file__).parents[2] / "config" / "studies" / "lyapunov.yaml")
-    paper = spec["scales"]["paper"]
-    assert (paper["cells"]["lstm"], paper["window"], paper["batch"], paper["bias"]) == (512, 100, 100, False)
-    assert paper["steps"] == 15 * 256
-    assert paper["early"] == 4 * 256
-    with pytest.raises(FileNotFoundError, match=r"War and Peace: .*put it at .*lyapunov-hyperopt"):
-        Text(**paper["texts"]["primary"] | {"path": "nowhere/book.txt"}).read(JOB)
 
 
 SIZES = Identities(

@@ -73,18 +73,9 @@ results.figure("losses")
 # %%
 networks = results.table("networks").query("text == 'primary'")
 wide = networks.pivot_table(index=["cell", "seed", "configuration"], columns="metric", values="value")
-columns = [
-    "start_mean",
-    "early_mean",
-    "end_mean",
-    "start_abs_lambda_1",
-    "early_abs_lambda_1",
-    "end_abs_lambda_1",
-    "early_loss",
-]
-by_seed = (
-    wide.groupby(["cell", "seed"])[[*columns, "final_loss"]].corr(method="spearman")["final_loss"].unstack()[columns]
-)
+columns = [f"{when}_{summary}" for summary in ("mean", "abs_lambda_1") for when in ("start", "early", "end")]
+by_seed = wide.groupby(["cell", "seed"])[[*columns, "early_loss", "final_loss"]].corr(method="spearman")
+by_seed = by_seed["final_loss"].unstack()[[*columns, "early_loss"]]
 by_seed.groupby("cell").agg(["mean", "min", "max"]).T.round(2)
 
 # %%

@@ -17,7 +17,7 @@ from dynatlas.instruments.gradients import gradient_growth_rate
 from dynatlas.instruments.lyapunov import jacobians_along, lyapunov_from_jacobians, lyapunov_spectrum
 from dynatlas.jobs import Job
 from dynatlas.models.gated import Stacked
-from dynatlas.studies.lyapunov.world import SPREAD, Text, network, with_gain
+from dynatlas.studies.lyapunov.world import SPREAD, network, read_text, with_gain
 from dynatlas.tables import gathered, tidy
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def measure_gradients(job: Job, *, texts: Texts, sizes: Gradients) -> Iterator[p
     `slope`, `lambda_1` and `lambda_2` for each gain; `error`: |slope - exponent| for each of the two (column `against`,
     elsewhere "none"); `correlation`: Pearson's, of slope and lambda_1 over networks (gain 0).
     """
-    corpus = Text(**texts[PRIMARY]).read(job)
+    corpus = read_text(job, **texts[PRIMARY])
     for _, seed, net, params in populations(job, {"rnn": sizes.units}, sizes.gains, symbols=corpus.symbols):
         inputs = corpus.sequences(1, steps=sizes.steps, generator=job.generator("gradients", seed))
         jacobians = jacobians_along(net, params, inputs)
@@ -68,7 +68,7 @@ def measure_lengths(job: Job, *, texts: Texts, cells: Cells, sizes: Lengths) -> 
     `spread`: standard deviation of lambda_1 over sequences (order 1). `running`: estimates of some exponents (column
     `order`) along the first sequence, of the first gain.
     """
-    corpus = Text(**texts[PRIMARY]).read(job)
+    corpus = read_text(job, **texts[PRIMARY])
     for cell, seed, net, params in populations(job, cells, sizes.gains, symbols=corpus.symbols):
         generator = job.generator("lengths", seed)
         inputs = corpus.sequences(sizes.sequences, steps=sizes.burn_in + max(sizes.lengths), generator=generator)
@@ -87,7 +87,7 @@ def measure_lengths(job: Job, *, texts: Texts, cells: Cells, sizes: Lengths) -> 
 def measure_shares(job: Job, *, texts: Texts, cells: Cells, sizes: Shares) -> Iterator[pd.DataFrame]:
     """`lambda_1` and `mean` exponent of each network (column `gain`) on each sequence (column `sequence`)."""
     axes = {"gain": sizes.gains, "sequence": range(sizes.sequences)}
-    corpus = Text(**texts[PRIMARY]).read(job)
+    corpus = read_text(job, **texts[PRIMARY])
     for cell, seed, net, params in populations(job, cells, sizes.gains, symbols=corpus.symbols):
         generator = job.generator("shares", seed)
         inputs = corpus.sequences(sizes.sequences, steps=sizes.burn_in + sizes.steps, generator=generator)

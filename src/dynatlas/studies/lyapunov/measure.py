@@ -15,7 +15,7 @@ from torch import Tensor
 from dynatlas.instruments.heldout import heldout_readout
 from dynatlas.instruments.lyapunov import lyapunov_spectrum
 from dynatlas.jobs import Job, Run
-from dynatlas.studies.lyapunov.world import HYPERPARAMETERS, LOGARITHMS, Text, network
+from dynatlas.studies.lyapunov.world import HYPERPARAMETERS, LOGARITHMS, network, read_text
 from dynatlas.tables import gathered, tidy
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def _spectra(
 ) -> Iterator[tuple[int, Tensor]]:
     """Of one seed's networks at these updates, (configuration, k)."""
     told = trained.settings
-    corpus = Text(**told["texts"][told["text"]]).read(job)
+    corpus = read_text(job, **told["texts"][told["text"]])
     net = network(told["cell"], units=told["cells"][told["cell"]], symbols=corpus.symbols, bias=told["bias"])
     generator = job.generator("evaluation", seed)
     inputs = corpus.sequences(sequences, steps=burn_in + steps, generator=generator)

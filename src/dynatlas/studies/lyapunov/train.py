@@ -21,7 +21,7 @@ from dynatlas.members import Group, Members
 from dynatlas.models.dropout import Dropout
 from dynatlas.models.gated import Stacked
 from dynatlas.models.rnn import readout
-from dynatlas.studies.lyapunov.world import HYPERPARAMETERS, LOGARITHMS, Text, network, with_gain
+from dynatlas.studies.lyapunov.world import HYPERPARAMETERS, LOGARITHMS, network, read_text, with_gain
 from dynatlas.tasks.symbols import SymbolBatch
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def train_networks(
     """
     if snapshots != sorted(set(snapshots)) or (snapshots[0], snapshots[-1]) != (0, steps):
         raise ValueError(f"snapshots: {snapshots}: wanted are rising steps from 0 to {steps}")
-    corpus = Text(**texts[text]).read(job)
+    corpus = read_text(job, **texts[text])
     members = Members(seed=job.seeds, configuration=range(configurations))
     drawn = draw_configurations(job, configurations, ranges)
     net = network(cell, units=cells[cell], symbols=corpus.symbols, bias=bias)
