@@ -1,19 +1,11 @@
-"""Identities of a network without bias, measures on cases with known answers, claims on planted tables."""
+"""Identities of a network without bias, measures on cases with known answers."""
 
 from __future__ import annotations
 
-from itertools import product
-from pathlib import Path
-
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 
-from dynatlas.claims.checks import parse_claims
-from dynatlas.claims.decide import decide
-from dynatlas.claims.resolve import resolve
-from dynatlas.config import read_yaml
 from dynatlas.datasets import images
 from dynatlas.datasets.labelled import Labelled
 from dynatlas.jobs import Job, Run
@@ -253,91 +245,3 @@ def test_examples_belong_to_the_first_seed_and_their_eigenvalues_to_its_weights(
     np.testing.assert_allclose(product_of_all, determinant, rtol=1e-6)
     ink = table.query("metric == 'ink'").set_index("time")["value"]
     assert ink[ink > 0].index.tolist() == list(range(5, 25))
-
-
-CLAIMS = {c.id: c for c in parse_claims(read_yaml(Path(train.__file__).with_name("claims.yaml")))}
-SEEDS = range(100, 108)
-READ = {  # network, reader -> accuracy at 16, 20, 24, 28, 33, 36, 58
-    ("trained", "readout"): (0.08, 0.08, 0.14, 0.91, 0.10, 0.06, 0.08),
-    ("trained", "linear probe"): (0.92, 0.94, 0.94, 0.93, 0.91, 0.90, 0.81),
-    ("trained", "10-NN"): (0.91, 0.93, 0.93, 0.92, 0.90, 0.89, 0.79),
-    ("untrained", "10-NN"): (0.87, 0.85, 0.80, 0.72, 0.68, 0.65, 0.53),
-    ("second untrained", "10-NN"): (0.87, 0.85, 0.80, 0.72, 0.68, 0.65, 0.53),
-    ("shuffled", "10-NN"): (0.1,) * 7,
-    ("shuffled", "linear probe"): (0.1,) * 7,
-}
-SWAPS = {"trained": 0.91, "none": 0.14, "identity": 0.13, "shuffled": 0.13, "initial": 0.73}
-
-
-def planted() -> dict[str, pd.DataFrame]:
-    """Tables of eight seeds in which every claim holds."""
-    rng = np.random.default_rng(3)
-    tables: dict[str, list[dict]] = {"accuracy": [], "readouts": [], "swaps": [], "dynamics": []}
-
-    def add(table: str, metric: str, level: float, spread: float = 0.01, **where: object) -> None:
-        values = level + spread * rng.normal(size=len(SEEDS))
-        tables[table] += [
-            {"seed": s, **where, "metric": metric, "value": v} for s, v in zip(SEEDS, values, strict=True)
-        ]
-
-    for (name, reader), levels in READ.items():
-        for time, level in zip((16, 20, 24, 28, 33, 36, 58), levels, strict=True):
-            add("accuracy", "accuracy", level, network=name, reader=reader, time=time)
-    for (name, own), length in product({"trained": 28, "longer": 36}.items(), (28, 36)):
-        add("readouts", "peak_minus_length", own - length, 0.0, network=name, time=length)
-        add("readouts", "accuracy", 0.9 if own == length else 0.1, network=name, time=length)
-    for name, level in SWAPS.items():
-        add("swaps", "accuracy", level, dynamics=name, window="last")
-        add("swaps", "accuracy", 0.91, 0.0, dynamics=name, window="first")
-    for name, (radius, activity) in {"trained": (1.57, 6.3), "untrained": (1.02, 1.5), "shuffled": (1.03, 5)}.items():
-        add("dynamics", "spectral_radius", radius, network=name, order=0)
-        add("dynamics", "activity", activity, 0.1, network=name, order=0)
-    return {name: pd.DataFrame(found) for name, found in tables.items()}
-
-
-TABLES = planted()
-EXCHANGED = {
-    "C1": ("network", {"trained": "shuffled"}),
-    "C1b": ("network", {"trained": "untrained"}),
-    "C2": ("reader", {"readout": "linear probe"}),
-    "C3": ("time", {28: 24}),
-    "C3b": ("network", {"trained": "longer"}),
-    "C4": ("dynamics", {"trained": "none"}),
-    "C5": ("network", {"trained": "untrained"}),
-    "C6": ("network", {"trained": "untrained"}),
-}
-
-
-def exchanged(column: str, pairs: dict) -> dict[str, pd.DataFrame]:
-    """The planted tables with names of arms exchanged, but for the accuracies that gates read."""
-    both = pairs | {b: a for a, b in pairs.items()}
-    return {n: t.assign(**{column: t[column].replace(both)}) if column in t else t for n, t in TABLES.items()}
-
-
-def test_every_claim_is_planted():
-    assert list(CLAIMS) == list(EXCHANGED)
-
-
-@pytest.mark.parametrize("claim", EXCHANGED)
-def test_a_claim_comes_out_where_it_holds_and_not_where_arms_are_exchanged(claim):
-    found = decide(resolve(CLAIMS[claim], "quick"), TABLES)[0]
-    assert (found.verdict, found.control_verdict != "reproduced") == ("reproduced", True), found.reason
-    ungated = CLAIMS[claim].model_copy(update={"gate": []})
-    assert decide(resolve(ungated, "quick"), exchanged(*EXCHANGED[claim]))[0].verdict == "contradicted"
-
-
-@pytest.mark.parametrize("claim", EXCHANGED)
-def test_networks_that_learned_nothing_decide_nothing(claim):
-    learned = TABLES["accuracy"]
-    at_t = (learned["network"] == "trained") & (learned["reader"] == "readout") & (learned["time"] == 28)
-    failed = TABLES | {"accuracy": learned.assign(value=learned["value"].mask(at_t, 0.5))}
-    assert decide(resolve(CLAIMS[claim], "quick"), failed)[0].verdict == "inconclusive"
-
-
-def test_a_radius_that_grows_on_shuffled_labels_too_takes_the_claim_away():
-    table = TABLES["dynamics"]
-    grown = (table["network"] == "shuffled") & (table["metric"] == "spectral_radius")
-    found = decide(
-        resolve(CLAIMS["C6"], "quick"), TABLES | {"dynamics": table.assign(value=table["value"] + 0.5 * grown)}
-    )
-    assert (found[0].verdict, found[0].control_verdict) == ("inconclusive", "reproduced")

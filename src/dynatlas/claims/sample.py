@@ -172,8 +172,9 @@ def _meaning(rule: Rule, term: Term, cells: Grid, source: Source) -> Grid:
 def _refuse_infinite(rule: Rule, infinite: np.ndarray, cells: Grid, what: str) -> NoReturn:
     """Say which value is not finite: an error, unless the rule says that it is then undecided."""
     at = cells.at(*np.argwhere(infinite)[0])
+    reason = f"{what}: {at}"  # part of the row: what exceptions are raised with, fingerprints leave out
     if rule.censored is not None and rule.censored.undecided:
-        raise _Undecided(f"{what}: {at}")
+        raise _Undecided(reason)
     raise ClaimError(f"{what} (declare `censored` if it is a result): {at}")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -31,6 +31,8 @@ class Table:
     name: str
     metrics: dict[str, pd.DataFrame]
     seeds: tuple[int, ...]
+    complete: set[str] = field(default_factory=set)
+    """Metrics of which it is known that every row has every condition that any of them has."""
 
     def rows(self, metric: str) -> pd.DataFrame:
         """The rows of one metric.
@@ -42,9 +44,12 @@ class Table:
             known = ", ".join(self.metrics)
             raise ClaimError(f"metric {metric!r} is not in {self.name}{nearest(metric, self.metrics)} (known: {known})")
         rows = self.metrics[metric]
+        if metric in self.complete:
+            return rows
         lacking = rows.drop(columns=list(FIXED)).isna().sum()
         for column in lacking[(lacking > 0) & (lacking < len(rows))].index:
             raise ClaimError(f"{self.name}, metric {metric}: {column} is NaN in {lacking[column]} of {len(rows)} rows")
+        self.complete.add(metric)
         return rows
 
 
