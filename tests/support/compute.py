@@ -1,11 +1,16 @@
 """All data, runs and tables of the studies at one scale without the engine: torch is imported once, not once a job.
 
-    python tests/support/compute.py FOLDER [--scale smoke] [--leave STUDY]
+    python tests/support/compute.py FOLDER [--scale smoke] [--leave STUDY] [--pretended]
     python tests/support/compute.py --smallest
 
 A node is computed by the function that its job would call, with the plan's threads, log and sidecar, in a process of
 its own, forked from this one: nothing that a node leaves in memory reaches the next. What is there already, sealed and
 with the plan's key, is kept. Prints one line for each node that fails, and then ends with 1.
+
+With `--pretended`, jobs compute on a device that is none (`pretended.py`), whose every bit must be the CPU's:
+
+    python tests/support/compute.py /tmp/here; python tests/support/compute.py /tmp/there --pretended
+    python tests/support/same_values.py /tmp/here /tmp/there
 """
 
 from __future__ import annotations
@@ -15,9 +20,12 @@ import importlib
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import NoReturn
+
+import pretended
 
 from dynatlas.artefacts import ArtefactError, check_key, provenance_of
 from dynatlas.atlas import Atlas
@@ -26,6 +34,8 @@ from dynatlas.nodes import Node
 from dynatlas.plan import COMPUTING
 from dynatlas.steps.compute import load_function, run_node
 from dynatlas.steps.sidecar import write_sidecar
+
+Surroundings = Callable[[], AbstractContextManager[None]]
 
 
 def computing_nodes(atlas: Atlas, studies: Sequence[str]) -> list[Node]:
@@ -48,15 +58,15 @@ def smallest(atlas: Atlas) -> str:
     return min(atlas.studies, key=lambda study: len(computing_nodes(atlas, [study])))
 
 
-def compute(nodes: Sequence[Node], processes: int) -> list[Node]:
-    """Compute nodes in forks of this process, several at a time; gives those that failed or could not be begun."""
+def compute(nodes: Sequence[Node], processes: int, around: Surroundings = nullcontext) -> list[Node]:
+    """Compute nodes, each in a fork of this process within `around()`; gives those that failed or were not begun."""
     waiting, running = list(nodes), dict[int, Node]()
     undone = {node.outputs[0] for node in nodes}
     while waiting or running:
         ready = [node for node in waiting if undone.isdisjoint(node.inputs)]
         for node in ready[: processes - len(running)]:
             waiting.remove(node)
-            running[_forked(node)] = node
+            running[_forked(node, around)] = node
         if not running:
             break
         process, status = os.wait()
@@ -74,15 +84,15 @@ def import_once(nodes: Sequence[Node]) -> None:
         load_function(node.call)
 
 
-def _forked(node: Node) -> int:
+def _forked(node: Node, around: Surroundings) -> int:
     """Begin a node in a fork; gives its process id."""
     process = os.fork()
     if process == 0:
-        _work(node)
+        _work(node, around)
     return process
 
 
-def _work(node: Node) -> NoReturn:
+def _work(node: Node, around: Surroundings) -> NoReturn:
     """The whole life of a fork: what `dynatlas STEP STUDY NODE > LOG` does."""
     import torch
 
@@ -94,7 +104,7 @@ def _work(node: Node) -> NoReturn:
     status = 1
     try:
         torch.set_num_threads(node.threads)
-        with write_sidecar(node):
+        with write_sidecar(node), around():
             run_node(node)
         status = 0
     except BaseException:
@@ -115,6 +125,7 @@ def main() -> int:
     parser.add_argument("folder", nargs="?", type=Path, default=Path())
     parser.add_argument("--scale", default="smoke")
     parser.add_argument("--leave", help="a study that is left to the engine")
+    parser.add_argument("--pretended", action="store_true", help="compute on a device that is not the CPU")
     parser.add_argument("--smallest", action="store_true", help="only print the study with the fewest nodes")
     options = parser.parse_args()
     set_threads(1)
@@ -127,7 +138,8 @@ def main() -> int:
     nodes = computing_nodes(atlas, [study for study in atlas.studies if study != options.leave])
     nodes = [node for node in nodes if not is_made(node, Path())]
     import_once(nodes)
-    failed = compute(nodes, len(os.sched_getaffinity(0)))
+    around = pretended.jobs_on_device if options.pretended else nullcontext
+    failed = compute(nodes, len(os.sched_getaffinity(0)), around)
     for node in failed:
         print(f"{node.study}: {node.step} {node.name} failed: {options.folder / log_path(node)}", file=sys.stderr)
     return 1 if failed else 0

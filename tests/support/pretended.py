@@ -13,16 +13,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Generator, Tensor
 from torch.overrides import TorchFunctionMode
-from torch.utils._python_dispatch import TorchDispatchMode, return_and_correct_aliasing
+from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes, return_and_correct_aliasing
 from torch.utils._pytree import tree_leaves, tree_map_only
 
 DEVICE = torch.device("lazy", 0)
 """A kind of device that torch knows by name only. (Backward passes of the others want their drivers.)"""
+SINGULAR_VALUES = {torch.linalg.svdvals, torch.linalg.matrix_norm}
+"""Of a subclass of its tensors, and while it is watched, torch finds them with the vectors, and rounds otherwise."""
 MOVES = {"_to_copy", "copy_"}
 
 
@@ -80,6 +83,13 @@ def _computed(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
     return return_and_correct_aliasing(func, args, kwargs, found) if any(there) else found
 
 
+def _there(index: Any) -> Any:
+    """Places to look up, lists of which torch itself moves to where the tensor is."""
+    if isinstance(index, tuple):
+        return tuple(_there(part) for part in index)
+    return torch.tensor(index).to(DEVICE) if isinstance(index, list) else index
+
+
 class _Operations(TorchDispatchMode):
     """Sees operations that take no tensor, too: those that make one."""
 
@@ -94,6 +104,15 @@ class _Calls(TorchFunctionMode):
         kwargs = kwargs or {}
         if func is Tensor.tolist and isinstance(args[0], Pretended):
             return args[0].held.tolist()  # torch knows this of no subclass
+        if func in (Tensor.__getitem__, Tensor.__setitem__) and isinstance(args[0], Pretended):
+            args = (args[0], _there(args[1]), *args[2:])
+        if func in SINGULAR_VALUES and not args[0].requires_grad:
+            with _disable_current_modes():
+                there = isinstance(args[0], Pretended)
+                found = func(args[0].held if there else args[0], *args[1:], **kwargs)
+                return Pretended(found) if there else found
+        if func is Tensor.new_tensor:
+            func, args, kwargs = torch.tensor, args[1:], {"dtype": args[0].dtype, "device": args[0].device, **kwargs}
         if func in (torch.tensor, torch.as_tensor) and kwargs.get("device") is not None:
             rest = {name: value for name, value in kwargs.items() if name != "device"}
             return func(*args, **rest).to(kwargs["device"])  # torch copies the values past all modes
@@ -121,6 +140,26 @@ def pretended_device() -> Iterator[torch.device]:
         torch.set_num_threads(threads)
 
 
+@contextmanager
+def jobs_on_device() -> Iterator[None]:
+    """Within, steps that compute give studies a job on the pretended device, whose streams there are the CPU's."""
+    from dynatlas import jobs
+    from dynatlas.steps import compute
+
+    def torch_stream(base: int, study: str, purpose: str, seed: int, device: str = "cpu") -> Generator:
+        drawn = streams(base, study, purpose, seed)
+        return Stream().manual_seed(drawn.initial_seed()) if device == str(DEVICE) else drawn
+
+    streams, job_of = jobs.torch_stream, compute.job_of
+    jobs.torch_stream = torch_stream
+    compute.job_of = lambda *of: replace(job_of(*of), device=str(DEVICE))
+    try:
+        with pretended_device():
+            yield
+    finally:
+        jobs.torch_stream, compute.job_of = streams, job_of
+
+
 def values(found: Any) -> Any:
     """The same tree with tensors of the pretended device as what they hold; ValueError for one of the CPU."""
 
@@ -132,11 +171,10 @@ def values(found: Any) -> Any:
     return tree_map_only(Tensor, held, found)
 
 
-def same_there(compute: Callable[..., Any], *given: Any, rtol: float = 0) -> None:
+def same_there(compute: Callable[..., Any], *given: Any) -> None:
     """Assert that `compute(*given)` is, on the pretended device, all there, and has the bits that it has on the CPU.
 
-    `given` and what is found are trees of tensors: dicts, lists, tuples. `rtol` where torch takes another routine for
-    tensors that are not quite its own.
+    `given` and what is found are trees of tensors: dicts, lists, tuples.
     """
     here = compute(*given)
     with pretended_device() as device:
@@ -144,4 +182,4 @@ def same_there(compute: Callable[..., Any], *given: Any, rtol: float = 0) -> Non
     expected, ours = tree_leaves(here), tree_leaves(values(found))
     assert len(ours) == len(expected)
     for one, other in zip(ours, expected, strict=True):
-        torch.testing.assert_close(one, other, rtol=rtol, atol=rtol, equal_nan=True)
+        torch.testing.assert_close(one, other, rtol=0, atol=0, equal_nan=True)
