@@ -16,6 +16,7 @@ from dynatlas.figures.marks import (
     seed_band,
     seed_bands,
     short_number,
+    time_map,
 )
 from dynatlas.figures.palette import COLOURS, arm_styles
 from dynatlas.figures.style import new_panels
@@ -152,3 +153,12 @@ def test_bands_of_all_arms_that_the_table_holds_in_the_order_of_styles(axes, cur
     assert [line.get_color() for line in axes.lines] == [COLOURS[0], COLOURS[2]]
     with pytest.raises(ValueError, match="'arm'"):
         seed_bands(axes, table, "arm", x="x", styles=arm_styles(["absent"]))
+
+
+def test_columns_of_a_time_map_reach_halfway_to_their_neighbours(axes):
+    matrix = pd.DataFrame([[1.0, 2, 3], [4, 5, 6]], columns=[0, 10, 40])
+    image = time_map(axes, matrix, limits=(2, 5))
+    np.testing.assert_array_equal(image.get_coordinates()[0, :, 0], [0, 5, 25, 55])
+    np.testing.assert_array_equal(image.get_coordinates()[:, 0, 1], [0.5, 1.5, 2.5])
+    np.testing.assert_array_equal(image.get_array().reshape(2, 3), matrix)
+    assert (axes.get_xlim(), axes.get_ylim(), image.get_clim()) == ((0, 55), (2.5, 0.5), (2, 5))

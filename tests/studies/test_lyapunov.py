@@ -12,10 +12,12 @@ import pytest
 import torch
 
 from dynatlas.jobs import Job, Run
+from dynatlas.members import Members
 from dynatlas.models.from_torch import recurrent_to_torch
 from dynatlas.studies.lyapunov import drawn, identities, measure, train
 from dynatlas.studies.lyapunov.settings import Gradients, Identities, Jacobians, Lengths, Shares, Starts
 from dynatlas.studies.lyapunov.world import CELLS, network, read_text, with_gain
+from dynatlas.tables import tidy
 
 JOB = Job(study="lyapunov", seeds=[0, 1])
 LAG = {"kind": "lag", "share": 0.85, "length": 2000, "symbols": 4, "lag": 5, "keep": 0.85}
@@ -205,21 +207,17 @@ def test_small_weights_leave_gates_half_open():
 
 def spectra_table() -> pd.DataFrame:
     """Three seeds, four networks, two exponents: the early leading exponent is -loss."""
-    rows = []
-    for seed, network_, step in product(range(3), range(4), (0, 5, 9)):
-        loss = 0.5 + network_ + 0.1 * seed
-        where = {"seed": seed, "cell": "rnn", "text": "primary", "configuration": network_, "step": step}
-        for order, value in ((1, -loss if step == 5 else -0.1 * order_of(step)), (2, -3.0 - network_)):
-            rows.append(where | {"order": order, "metric": "exponent", "value": value})
-        rows.append(where | {"order": 0, "metric": "loss", "value": loss if step else 9.0})
-        if step == 0:
-            drawn = {"gain": 1.0 + network_, "learning_rate": 0.003, "dropout": 0.0}
-            rows += [where | {"order": 0, "metric": name, "value": drawn[name]} for name in measure.HYPERPARAMETERS]
-    return pd.DataFrame(rows)
-
-
-def order_of(step: int) -> int:
-    return {0: 1, 5: 2, 9: 3}[step]
+    number = np.arange(4.0)
+    loss = 0.5 + number + 0.1 * np.arange(3.0)[:, None]
+    first = np.stack([np.full_like(loss, -0.1), -loss, np.full_like(loss, -0.3)], axis=-1)
+    second = np.broadcast_to(-3.0 - number[:, None], first.shape)
+    losses = np.stack([np.full_like(loss, 9.0), loss, loss], axis=-1)
+    drawn = {"gain": np.broadcast_to(1.0 + number, loss.shape), "learning_rate": 0.003, "dropout": 0.0}
+    networks, where = Members(seed=range(3), configuration=range(4)), {"cell": "rnn", "text": "primary"}
+    along = networks.times(step=[0, 5, 9])
+    exponents = tidy({"exponent": np.stack([first, second], axis=-1)}, along.times(order=[1, 2]), **where)
+    course, start = tidy({"loss": losses}, along, order=0, **where), tidy(drawn, networks, step=0, order=0, **where)
+    return pd.concat([exponents, course, start], ignore_index=True)
 
 
 def test_summaries_by_hand():

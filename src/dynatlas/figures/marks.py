@@ -202,6 +202,21 @@ def _print_numbers(axes: Axes, mesh: QuadMesh, values: np.ndarray, number: str) 
         axes.text(column + 0.5, row + 0.5, text, ha="center", va="center", fontsize=7, color=ink)
 
 
+def time_map(axes: Axes, matrix: DataFrame, *, limits: tuple[float, float]) -> QuadMesh:
+    """A matrix as colours from `limits[0]` to `limits[1]`; rows are numbered from 1, above, columns labelled by times.
+
+    A column reaches halfway to the times before and after its own, the first one begins at its time. Returns what a
+    colour bar is made from.
+    """
+    times = matrix.columns.to_numpy(dtype=float)
+    middle = (times[1:] + times[:-1]) / 2
+    edges = np.concatenate([times[:1], middle, times[-1:] + (times[-1:] - middle[-1:])])
+    rows = np.arange(len(matrix) + 1) + 0.5
+    image = axes.pcolormesh(edges, rows, matrix.to_numpy(), vmin=limits[0], vmax=limits[1])
+    axes.set(xlim=(edges[0], edges[-1]), ylim=(rows[-1], rows[0]))
+    return image
+
+
 def beyond(values: np.ndarray, low: float, high: float) -> Literal["neither", "min", "max", "both"]:
     """At which ends of a colour bar from `low` to `high` values are cut off: matplotlib's `extend`."""
     slack = 1e-9 * max(abs(low), abs(high))

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.colors import LogNorm
 
-from dynatlas.figures.marks import beyond, printed, seed_bands
+from dynatlas.figures.marks import beyond, printed, seed_bands, time_map
 from dynatlas.figures.palette import NEUTRAL, arm_styles, ordered_styles
 from dynatlas.figures.style import (
     REFERENCE,
@@ -164,12 +164,9 @@ def draw_course(*, spectra: pd.DataFrame) -> Figure:
         exponents = rows_where(own, metric="exponent")
         low, high = exponents["value"].quantile([0.02, 0.99])
         for axes, network in zip(panels[row], gains.index[[0, len(gains) // 2, -1]], strict=True):
-            matrix = exponents[exponents["configuration"] == network].pivot_table(
-                index="order", columns="step", values="value"
-            )
-            between = _between(matrix.columns.to_numpy(dtype=float))
-            image = axes.pcolormesh(between, np.arange(len(matrix) + 1) + 0.5, matrix.to_numpy(), vmin=low, vmax=high)
-            axes.set(xlim=(0, between[-1]), ylim=(len(matrix) + 0.5, 0.5))
+            one = rows_where(exponents, configuration=network)
+            matrix = one.pivot_table(index="order", columns="step", values="value")
+            image = time_map(axes, matrix, limits=(low, high))
             log_axis(axes, linear_below=float(matrix.columns[1]))
             axes.set_title(f"{NAMES[cell]}, gain {gains[network]:.2g}")
         extend = beyond(exponents["value"].to_numpy(), low, high)
@@ -178,12 +175,6 @@ def draw_course(*, spectra: pd.DataFrame) -> Figure:
     figure.supylabel("order", fontsize=8)
     letter_panels(panels)
     return figure
-
-
-def _between(times: np.ndarray) -> np.ndarray:
-    """Edges of cells around each time, halfway to the next, the first at the first time; shape (n + 1,)."""
-    middle = (times[1:] + times[:-1]) / 2
-    return np.concatenate([times[:1], middle, times[-1:] + (times[-1:] - middle[-1:])])
 
 
 @house_style()

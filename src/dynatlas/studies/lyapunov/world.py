@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from torch import Tensor
@@ -19,9 +20,7 @@ LOGARITHMS = ("gain", "learning_rate")
 """Those that are drawn uniformly in their logarithm, which a readout of them sees."""
 SPREAD = 3**0.5
 """U(-p, p) has standard deviation p / sqrt(3): a gain g (std x sqrt(N)) is p = g sqrt(3 / N)."""
-
-
-TEXTS = {"lag": lag_corpus, "file": book_corpus}
+TEXTS: dict[str, Callable[..., Corpus]] = {"lag": lag_corpus, "file": book_corpus}
 """How a text is read, by its kind."""
 
 
