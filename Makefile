@@ -23,7 +23,7 @@ BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --no-compile
 READY := .venv/ready
 
-.PHONY: atlas env test quicktest coverage check format bench lock readme report clean
+.PHONY: atlas env test mutants quicktest coverage check format bench lock readme report clean
 
 atlas: $(READY)
 	$(BIN)/python -m snakemake $(SNAKEMAKE_ARGS)
@@ -46,6 +46,9 @@ $(READY): requirements.lock pyproject.toml
 
 test: $(READY)
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+mutants: $(READY)
+	PYTHONPATH=src $(BIN)/python tests/support/mutants.py
 
 quicktest: $(READY)
 	$(BIN)/python -m pytest $(PYTEST_ARGS) --quick

@@ -44,6 +44,9 @@ _NOT_TESTS = {
 # ---------------------------------------------------------------- what claims and their parts share
 
 
+Finite = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+
+
 class Reading(Strict):
     """Abstract: what becomes one number a seed. A part takes what it does not say itself from its compound."""
 
@@ -99,15 +102,15 @@ class Equivalence(Strict):
 
     test: Literal["equivalent"]
     margin: Number | None = None
-    target: float | None = None
+    target: Finite | None = None
 
 
 class Identity(Strict):
     """Abstract: is no seed and no condition further from a target than a tolerance?"""
 
     test: Literal["identity"]
-    tolerance: float | None = Field(default=None, ge=0)
-    target: float | None = None
+    tolerance: Finite | None = Field(default=None, ge=0)
+    target: Finite | None = None
 
 
 class Compound(Strict):
@@ -115,8 +118,8 @@ class Compound(Strict):
 
     part_test: SimpleTest | None = Field(default=None, description="test of the parts that name none")
     margin: Number | None = Field(default=None, description="of the parts that name none and read one")
-    target: float | None = Field(default=None, description="of the parts that name none and read one")
-    tolerance: float | None = Field(default=None, ge=0, description="of the parts that name none and read one")
+    target: Finite | None = Field(default=None, description="of the parts that name none and read one")
+    tolerance: Finite | None = Field(default=None, ge=0, description="of the parts that name none and read one")
 
 
 BOUNDS = ("greater", "less", "at_least", "at_most")
@@ -145,8 +148,8 @@ class PlainPart(Part):
     """A part put to the `part_test` of its compound."""
 
     margin: Number | None = None
-    target: float | None = None
-    tolerance: float | None = Field(default=None, ge=0)
+    target: Finite | None = None
+    tolerance: Finite | None = Field(default=None, ge=0)
 
 
 Models = Mapping[str | None, type[Strict]]

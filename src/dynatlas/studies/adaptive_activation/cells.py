@@ -22,7 +22,7 @@ MODES = ("static", "homogeneous", "heterogeneous", "frozen", "late homogeneous",
 
 late: fixed for the first half of the updates.
 """
-Grids = Mapping[str, Mapping[str, Sequence[float]]]
+Grids = Mapping[Any, Mapping[str, Sequence[float]]]
 
 
 def cells_of(cells: Mapping[Any, Sequence[str]], grids: Grids) -> list[Record]:

@@ -6,12 +6,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from dynatlas.settings import Count, Index, Named, NonNegative, Positive, Real, Settings, Several, Span, Switch, Word
+from dynatlas.settings import Count, Index, NonNegative, Positive, Real, Settings, Several, Span, Switch
 
 Task = Annotated[Literal["digits", "copy", "text", "characters"], Field(description="what is learned")]
 TaskNames = Annotated[Several[Task], Field(description="tasks")]
 Mode = Literal["static", "homogeneous", "heterogeneous", "frozen", "late homogeneous", "late heterogeneous"]
-GridName = Annotated[Word, Field(description="one of the grids")]
+GridName = Annotated[Literal["starts", "adaptive", "fine", "relu", "few"], Field(description="one of the grids")]
 GridNames = Annotated[Several[GridName], Field(description="grids, by name")]
 Cells = Annotated[dict[Mode, GridNames], Field(min_length=1, description="grids of starts in each mode of learning")]
 Ratio = Annotated[NonNegative, Field(description="learning rate of gain and saturation over that of the weights")]
@@ -46,7 +46,7 @@ class Grid(Settings):
     s: Several[Saturation] = Field(description="saturations s")
 
 
-Grids = Annotated[Named[Grid], Field(description="grids of starts (n, s), by name")]
+Grids = Annotated[dict[GridName, Grid], Field(min_length=1, description="grids of starts (n, s), by name")]
 
 
 class Images(Settings):
@@ -188,7 +188,10 @@ class Step(Settings):
 
 
 Change = Annotated[Plainly | Offset | Gained | Noise | Drift | Step, Field(discriminator="kind")]
-ChangesByName = Annotated[Named[Change], Field(description="changes of the inputs, by name")]
+ChangeName = Literal[
+    "ramp", "half-sine", "offset +.3", "offset -.3", "gain .5", "gain 2", "noise .2", "slow drift", "step"
+]
+ChangesByName = Annotated[dict[ChangeName, Change], Field(min_length=1, description="changes of the inputs, by name")]
 
 
 class Information(Settings):

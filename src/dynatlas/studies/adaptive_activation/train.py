@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
 
 Arrays = dict[str, Tensor]
-Changes = Mapping[str, Mapping[str, Any]]
+Changes = Mapping[Any, Mapping[str, Any]]
 """Name of a change -> its kind and settings, as `transform_inputs` takes them; empty: inputs as they are."""
 CLEAN = "none"
 """The name of inputs as they are."""

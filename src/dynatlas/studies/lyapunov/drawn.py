@@ -6,7 +6,7 @@ Exponents are in nats per step. Each seed draws its own networks and has its own
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import pandas as pd
 import torch
@@ -23,7 +23,7 @@ from dynatlas.tables import gathered, tidy
 if TYPE_CHECKING:
     from dynatlas.studies.lyapunov.settings import Cell, Cells, Gradients, Lengths, Shares, Starts, Texts
 
-PRIMARY = "primary"
+PRIMARY: Final = "primary"
 """The text that these networks read."""
 
 

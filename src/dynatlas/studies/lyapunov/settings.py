@@ -10,7 +10,6 @@ from dynatlas.settings import (
     Ascending,
     Count,
     Index,
-    Named,
     Positive,
     Settings,
     Several,
@@ -27,7 +26,7 @@ Inputs = Annotated[
 Cells = Annotated[
     dict[Cell, Annotated[Count, Field(description="units")]], Field(min_length=1, description="units of each cell")
 ]
-TextName = Annotated[Word, Field(description="one of the texts")]
+TextName = Annotated[Literal["primary", "longer"], Field(description="one of the texts")]
 Bias = Annotated[Switch, Field(description="whether recurrences have biases")]
 Configurations = Annotated[Count, Field(description="networks of each seed, with hyperparameters of their own")]
 Window = Annotated[Count, Field(description="length of the windows that are learned from [symbols]")]
@@ -46,11 +45,14 @@ Gain = Annotated[
 Gains = Annotated[Several[Gain], Field(description="gains of the networks, one network for each")]
 
 
+Part = Annotated[Share, Field(gt=0, lt=1)]
+
+
 class LagText(Settings):
     """A text made up: each symbol repeats that `lag` positions back, or is drawn."""
 
     kind: Literal["lag"]
-    share: Share = Field(description="part of the text that is learned from")
+    share: Part = Field(description="part of the text that is learned from")
     length: Count = Field(description="length of the text [symbols]")
     symbols: Annotated[Count, Field(ge=2)] = Field(description="different symbols")
     lag: Count = Field(description="how far back the symbol stands that decides [symbols]")
@@ -61,7 +63,7 @@ class FileText(Settings):
     """A text that lies where the user puts it."""
 
     kind: Literal["file"]
-    share: Share = Field(description="part of the text that is learned from")
+    share: Part = Field(description="part of the text that is learned from")
     path: Word = Field(description="where it lies")
     size: Count = Field(description="size of the file [bytes]")
     sha256: Digest
@@ -70,7 +72,8 @@ class FileText(Settings):
 
 
 Texts = Annotated[
-    Named[Annotated[LagText | FileText, Field(discriminator="kind")]], Field(description="the texts, by name")
+    dict[TextName, Annotated[LagText | FileText, Field(discriminator="kind")]],
+    Field(min_length=1, description="the texts, by name"),
 ]
 
 
