@@ -13,7 +13,15 @@ from dynatlas.members import Group, Members
 from dynatlas.models.rnn import rollout
 from dynatlas.optim.ridge import moments
 from dynatlas.studies.task_primitives import measure, train
-from dynatlas.studies.task_primitives.costs import FORMULAS, build, counts, updates
+from dynatlas.studies.task_primitives.costs import (
+    FORMULAS,
+    FROZEN,
+    build,
+    count_parameters,
+    count_trainable,
+    counts,
+    updates,
+)
 from dynatlas.studies.task_primitives.readouts import Exam, learned_in_turn, loss_from_sums, refitted_in_turn
 from dynatlas.studies.task_primitives.world import TASKS, Strategy, World
 from dynatlas.tasks.multitask import masked_loss
@@ -38,6 +46,17 @@ def test_built_networks_have_the_parameters_of_the_formulas(name, size):
     built = build(name, World(**WORLD), modules=modules, units=units, generators=JOB.generators("sizes"))
     found = counts(built, name, modules=modules, units=units)
     assert found["count_error"].item() == found["marginal_error"].item() == 0
+
+
+@pytest.mark.parametrize("name", [*FROZEN, "SEP"])
+def test_one_more_task_costs_what_is_trained_for_it(name):
+    nine, ten = (count_parameters(name, modules=4, units=40, tasks=tasks) for tasks in (9, 10))
+    assert ten - nine == count_trainable(name, modules=4, units=40) == (1963 if name == "SEP" else 3 * 161)
+
+
+def test_projection_leaves_biases_alone():
+    joint, projected = (count_trainable(name, modules=4, units=40) for name in ("JOINT", "GP"))
+    assert joint == count_parameters("JOINT", modules=4, units=40) == projected + 160 + 3
 
 
 def test_masked_modules_never_see_the_other_modality_and_share_their_start():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -13,13 +14,17 @@ from dynatlas.instruments.accounting import Updates, count_built, count_updates
 from dynatlas.jobs import Run
 from dynatlas.members import Group, Members
 from dynatlas.models.modular import assemble_modules
-from dynatlas.studies.task_primitives.formulas import count_parameters, count_trainable
 from dynatlas.studies.task_primitives.world import NETWORK, TASKS, Strategy, World
 from dynatlas.tasks.multitask import INPUT_CHANNELS, OUTPUT_CHANNELS, SENSORY_INPUTS
 from dynatlas.tasks.primitives import inputs_seen
 
 FORMULAS = ("MP", "MPu", "DP", "SEP", "JOINT", "GP", "SEQ", "MR", "RES")
 FROZEN = ("MP", "MPu", "DP", "MR", "RES")
+MODULAR = ("MP", "MPu", "MR")
+CUED = ("JOINT", "GP", "SEQ")
+INPUTS, OUTPUTS = 5, 3
+PRIMITIVE_INPUTS = (5, 3, 3, 5)
+"""Input channels that the primitives see: memory, comparison 1, comparison 2, comparison of sums."""
 CRITERION = 0.8
 """Mean accuracy over the nine tasks at which updates are counted."""
 TASKS_SHOWN = (1, 3, 9, 18, 45, 90)
@@ -31,18 +36,42 @@ def cost_of(name: str, *, counting: str = "corpus", size: str = "own", tasks: in
     return {"strategy": name, "counting": counting, "size": size, "tasks": tasks}
 
 
+def count_parameters(name: str, *, modules: int, units: int, tasks: int = 9) -> int:
+    """All parameters of a strategy that has learned `tasks` tasks, from sizes alone: not what is counted in tensors.
+
+    Modules of `units` units, or one network of as many as they have together; SEP has one of `units` for each task.
+    MP's modules see the `PRIMITIVE_INPUTS`, and these over again where there are more than four.
+    """
+    total = modules * units
+    if name == "SEP":
+        return tasks * count_trainable(name, modules=modules, units=units)
+    if name in CUED:
+        return total * (total + INPUTS + tasks + 1) + OUTPUTS * (total + 1)
+    recurrent = modules * units**2 if name in MODULAR else total**2
+    seen = itertools.islice(itertools.cycle(PRIMITIVE_INPUTS if name == "MP" else (INPUTS,)), modules)
+    return recurrent + units * sum(seen) + total + tasks * OUTPUTS * (total + 1)
+
+
+def count_trainable(name: str, *, modules: int, units: int, tasks: int = 9) -> int:
+    """Parameters adjusted for one more task: a readout, one small network, or the whole (GP: without biases)."""
+    if name in FROZEN:
+        return OUTPUTS * (modules * units + 1)
+    if name == "SEP":
+        return units * (units + INPUTS + 1) + OUTPUTS * (units + 1)
+    whole = count_parameters(name, modules=modules, units=units, tasks=tasks)
+    return whole - modules * units - OUTPUTS if name == "GP" else whole
+
+
 def counts(strategy: Strategy, name: str, *, modules: int, units: int) -> dict[str, Tensor]:
     """Parameters counted in the tensors, and how far they are from the formulas."""
     seed = strategy.network.members.axes["seed"][0]
     total = sum(count_built(part.at(seed=seed).flat()).sum() for part in (strategy.network, strategy.readout))
     one_task = _one_task(strategy, name)
-    formulas = {"total": count_parameters(name, modules=modules, units=units),
-                "task": count_trainable(name, modules=modules, units=units)}  # fmt: skip
     found = {
         "total_parameters": total,
-        "count_error": total - formulas["total"],
+        "count_error": total - count_parameters(name, modules=modules, units=units),
         "parameters_per_task": one_task,
-        "marginal_error": one_task - formulas["task"],
+        "marginal_error": one_task - count_trainable(name, modules=modules, units=units),
     }
     return {metric: torch.as_tensor(value) for metric, value in found.items()}
 
@@ -58,7 +87,7 @@ def build(name: str, setting: World, *, modules: int, units: int, generators: Se
     """An untrained strategy of another size, put together as the trained ones are."""
     each, outputs = Members(seed=range(len(generators))), len(OUTPUT_CHANNELS)
     for_tasks = each.times(task=TASKS)
-    if name in ("MP", "MPu", "MR"):
+    if name in MODULAR:
         drawn = setting.network(SENSORY_INPUTS, units, outputs).initialise(generators, modules)
         apart = each.times(module=range(modules)).group(drawn).each("module")
         blocks, sees = [block.flat() for _, block in apart], inputs_seen()
@@ -71,7 +100,7 @@ def build(name: str, setting: World, *, modules: int, units: int, generators: Se
     else:
         inputs = SENSORY_INPUTS if name in FROZEN else len(INPUT_CHANNELS)
         network = each.group(setting.network(inputs, modules * units, outputs).initialise(generators))
-    readouts = each if name in ("JOINT", "GP", "SEQ") else for_tasks
+    readouts = each if name in CUED else for_tasks
     shape = (*readouts.shape, network["w_rec"].shape[-1], outputs)
     return Strategy(
         network.only(*NETWORK),

@@ -17,8 +17,16 @@ from dynatlas.jobs import Job, Run
 from dynatlas.models.model import Params
 from dynatlas.models.rnn import rollout
 from dynatlas.reductions import mean_over_first
-from dynatlas.studies.task_primitives.costs import FORMULAS, build, cost_of, counts, trials_seen, updates
-from dynatlas.studies.task_primitives.formulas import count_parameters, count_trainable
+from dynatlas.studies.task_primitives.costs import (
+    FORMULAS,
+    build,
+    cost_of,
+    count_parameters,
+    count_trainable,
+    counts,
+    trials_seen,
+    updates,
+)
 from dynatlas.studies.task_primitives.world import MODULES, SHARED, TASKS, Strategy, World, own_of, strategies_of
 from dynatlas.tables import gathered, tidy
 from dynatlas.tasks.multitask import OUTPUT_CHANNELS, build_trial
