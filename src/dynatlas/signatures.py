@@ -33,6 +33,7 @@ class Signatures:
     def __init__(self, index: CodeIndex):
         self.index = index
         self._types: dict[tuple[str, str], TypeAdapter[Any]] = {}
+        self._of: dict[tuple[str, str], TypeAdapter[Any]] = {}
 
     def plain(self, call: str, settings: Mapping[str, Any], where: str) -> dict[str, Any]:
         """The settings as they stand in a node: checked, with all defaults, and nothing that is not JSON.
@@ -65,6 +66,12 @@ class Signatures:
             raise ConfigError(_explained(error, f"{where}.{argument}")) from None
 
     def _adapter(self, call: str, argument: str) -> TypeAdapter[Any]:
+        """The type of an argument, looked up once; the same words in one study are one type."""
+        if (call, argument) not in self._of:
+            self._of[call, argument] = self._made(call, argument)
+        return self._of[call, argument]
+
+    def _made(self, call: str, argument: str) -> TypeAdapter[Any]:
         module, _, name = call.partition(":")
         annotation = self._annotation(module, name, argument)
         source = ast.unparse(annotation)
