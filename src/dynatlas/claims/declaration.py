@@ -18,6 +18,7 @@ from dynatlas.claims.vocabulary import (
     Censored,
     Compare,
     Control,
+    Finite,
     Gate,
     Gates,
     NamedGate,
@@ -42,9 +43,6 @@ _NOT_TESTS = {
 
 
 # ---------------------------------------------------------------- what claims and their parts share
-
-
-Finite = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 
 
 class Reading(Strict):

@@ -37,6 +37,7 @@ def _selector(value: Any) -> Any:
     return value
 
 
+Finite = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Number = Annotated[float | dict[Scale, float], BeforeValidator(_number)]
 Selector = Annotated[dict[str, Value | list[Value]], BeforeValidator(_selector)]
 RestsOn = Literal["arithmetic", "construction", "experiment"]
@@ -71,7 +72,7 @@ class PaperFigure(Strict):
 class Term(Strict):
     """One weighted selection of rows; `reduce` replaces the claim's where this side collapses its columns otherwise."""
 
-    weight: float
+    weight: Finite
     select: Selector
     reduce: dict[str, Reduction] | None = None
 
