@@ -18,7 +18,7 @@ from dynatlas.figures.marks import (
     short_number,
     time_map,
 )
-from dynatlas.figures.palette import COLOURS, arm_styles
+from dynatlas.figures.palette import COLOURS, arm_styles, ordered_styles
 from dynatlas.figures.style import new_panels
 from dynatlas.figures.tables import seed_interval, summarise
 
@@ -162,3 +162,9 @@ def test_columns_of_a_time_map_reach_halfway_to_their_neighbours(axes):
     np.testing.assert_array_equal(image.get_coordinates()[:, 0, 1], [0.5, 1.5, 2.5])
     np.testing.assert_array_equal(image.get_array().reshape(2, 3), matrix)
     assert (axes.get_xlim(), axes.get_ylim(), image.get_clim()) == ((0, 55), (2.5, 0.5), (2, 5))
+
+
+def test_levels_without_styles_are_drawn_in_their_order(axes, curve):
+    table = pd.concat([curve.assign(level=level) for level in (10, 2.5)])
+    assert list(seed_bands(axes, table, "level", x="x").items()) == list(ordered_styles([2.5, 10]).items())
+    assert len(axes.lines) == 2

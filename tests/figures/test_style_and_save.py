@@ -17,6 +17,7 @@ from dynatlas.figures.style import (
     REFERENCE,
     arm_legend,
     house_style,
+    legend_beside,
     letter_panels,
     log_axis,
     new_panels,
@@ -192,3 +193,13 @@ def test_a_logarithmic_axis_may_begin_at_zero():
     axes.set_xlim(-100, 300)
     log_axis(axes, linear_below=10)
     assert axes.get_xlim() == (-3, 300), "most of the axis would be empty"
+
+
+def test_a_legend_beside_a_panel_covers_none_of_it():
+    figure, panels = new_panels(1, 1, width=2)
+    axes = panels[0, 0]
+    axes.plot([0, 1], [0, 1])
+    legend_beside(axes, arm_styles(["one", "two"]), title="levels")
+    figure.draw_without_rendering()
+    assert axes.get_legend().get_window_extent().x0 >= axes.get_window_extent().x1 - 1
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["one", "two"]

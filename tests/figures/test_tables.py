@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from dynatlas.figures.tables import arm_values, log_summary, rows_where, seed_interval, summarise
+from dynatlas.figures.tables import arm_values, log_summary, rows_where, seed_interval, summarise, without_lost
 from dynatlas.intervals import mean_interval
 
 
@@ -96,3 +96,22 @@ def test_geometric_means_and_their_intervals(curve):
 def test_what_has_no_logarithm_is_named(curve):
     with pytest.raises(ValueError, match=r"no logarithm of -1.0 \(at \{'x': 3.0\}\)"):
         log_summary(curve.assign(value=-1.0), ["x"])
+
+
+def test_conditions_with_a_lost_network_are_left_out():
+    rows = [(seed, batch, layer, metric) for seed in (0, 1) for batch in (5, 10) for layer in (0, 1) for metric in "ab"]
+    table = pd.DataFrame(rows, columns=["seed", "batch", "layer", "metric"]).assign(value=1.0, arm=None)
+    assert len(without_lost(table)) == 16
+    infinite = table.assign(value=np.where((table.seed == 1) & (table.batch == 5) & (table.layer == 0), np.inf, 1.0))
+    assert without_lost(infinite)["batch"].tolist() == [10] * 8
+    said = table.replace({"metric": {"a": "lost"}}).assign(value=((table.batch == 5) & (table.seed == 0)).astype(float))
+    assert without_lost(said)["batch"].tolist() == [10] * 8
+    with pytest.raises(ValueError, match="lower the learning rate"):
+        without_lost(infinite[infinite.batch == 5])
+
+
+def test_a_table_without_conditions_is_whole_or_nothing():
+    table = pd.DataFrame({"seed": [0, 1], "metric": "mle", "value": [1.0, 2.0]})
+    assert len(without_lost(table)) == 2
+    with pytest.raises(ValueError, match="nothing to draw"):
+        without_lost(table.assign(value=[1.0, np.inf]))

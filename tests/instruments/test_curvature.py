@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from dynatlas.instruments.curvature import gauss_newton_trace, hessian_trace
+from dynatlas.instruments.curvature import gauss_newton_trace, hessian_trace, increase_under_noise
 from dynatlas.models.mlp import PopulationMLP
 
 
@@ -146,3 +146,28 @@ def test_errors_name_what_is_wrong():
         hessian_trace(lambda p: p["b1"].sum(-1).square(), params, **probes(4, members=3))
     with pytest.raises(ValueError, match="did you mean 'squared'"):
         gauss_newton_trace(lambda p: model.logits(p, normal(5, 3)), params, loss="square", **probes(2))
+
+
+def test_noise_raises_a_polynomial_by_its_moments():
+    # E a (w + s xi)^2 - a w^2 = a s^2, and E (w + s xi)^4 - w^4 = 6 w^2 s^2 + 3 s^4
+    scale, w, sigma = torch.tensor([[1.0, 2.0], [0.5, -1.0]], dtype=torch.float64), normal(2, 2), 0.3
+    streams = probes()["generators"]
+    quadratic = increase_under_noise(
+        lambda p: (scale * p["w"].square()).sum(-1), {"w": w}, sigma, generators=streams, pairs=4000
+    )
+    wanted = sigma**2 * scale.sum(-1)
+    assert ((quadratic.mean - wanted).abs() <= 4 * quadratic.standard_error).all()
+    quartic = increase_under_noise(lambda p: (p["w"] ** 4).sum(-1), {"w": w}, sigma, generators=streams, pairs=4000)
+    near(quartic, (6 * w.square() * sigma**2 + 3 * sigma**4).sum(-1))
+
+
+def test_noise_is_drawn_until_the_error_is_as_small_as_wanted():
+    def found(**limits):
+        streams = probes()["generators"]
+        given = {"generators": streams, "pairs": 10, **limits}
+        return increase_under_noise(lambda p: p["w"].square().sum(-1), {"w": normal(2, 3)}, 0.5, **given)
+
+    once, often, stopped = found(), found(error=0.02), found(error=1e-9, limit=2)
+    assert (often.standard_error < 0.02).all()
+    assert not (once.standard_error < 0.02).all()
+    torch.testing.assert_close(stopped.standard_error, found(error=0.0, limit=2).standard_error)

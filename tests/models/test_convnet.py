@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from dynatlas.ensemble.modules import ModuleEnsemble
-from dynatlas.models.convnet import ConvNet, ResidualBlock, ResNet, initialised
+from dynatlas.models.convnet import ConvNet, ResidualBlock, ResNet, convolutional_network, initialised
 
 
 def stream(seed=0):
@@ -22,6 +22,14 @@ def test_resnet18_has_the_known_number_of_parameters():
     with torch.device("meta"):
         network = ResNet(3, 10)
     assert sum(p.numel() for p in network.parameters()) == 11_173_962
+
+
+def test_sizes_say_which_network_it_is():
+    assert isinstance(convolutional_network(1, 3, channels=[4, 5], strides=[1, 1]), ConvNet)
+    residual = convolutional_network(1, 3, widths=[4], blocks=3)
+    assert isinstance(residual, ResNet)
+    assert residual.layers(torch.zeros(2, 1, 8, 8))[-1].shape == (2, 3)
+    assert len(residual.stages) == 4
 
 
 def test_resolution_halves_from_group_to_group():

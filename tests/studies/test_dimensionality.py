@@ -1,31 +1,23 @@
-"""What only this study invents: the penalty of noise on a linear network, its bound, profiles, decodability."""
+"""What only this study invents: the penalty of noise on a linear network, its bound, profiles, lost networks."""
 
 from __future__ import annotations
 
 import math
 
-import pandas as pd
 import pytest
 import torch
 
 from dynatlas.ensemble.classification import cross_entropy_by_logsumexp
+from dynatlas.instruments.curvature import increase_under_noise
 from dynatlas.instruments.dimension import participation_ratio
 from dynatlas.jobs import Job, Run
-from dynatlas.studies.dimensionality import losses
-from dynatlas.studies.dimensionality.figures import _whole
-from dynatlas.studies.dimensionality.images import as_images, image_network
-from dynatlas.studies.dimensionality.losses import (
-    FullBatch,
-    MiniBatches,
-    linear_data,
-    noise_excess,
-    noise_penalty,
-    penalty_bound,
-)
-from dynatlas.studies.dimensionality.measure import average_excess, measure_images, measure_noise
-from dynatlas.studies.dimensionality.problems import RELEVANT, Problem, problem_named
+from dynatlas.models.convnet import convolutional_network
+from dynatlas.problems.linear_regression import FullBatch, linear_teacher, squared_error
+from dynatlas.problems.vectors import vector_problem
+from dynatlas.studies.dimensionality.linear_network import noise_excess, noise_penalty, penalty_bound
+from dynatlas.studies.dimensionality.measure import measure_image_layers, measure_noisy
 from dynatlas.studies.dimensionality.profiles import summary
-from dynatlas.studies.dimensionality.train import Recipe, learn, network, train_images, train_noise
+from dynatlas.studies.dimensionality.train import learn, network, train_images, train_noise
 
 JOB = Job(study="test", seeds=[0, 1])
 
@@ -35,25 +27,10 @@ def normal(*shape, seed=0):
 
 
 def linear_problem():
-    x, y = linear_data(JOB.generators("data"), inputs=5, outputs=2, examples=40)
+    x, y = linear_teacher(JOB.generators("data"), inputs=5, outputs=2, examples=40)
     x, y = x.double(), y.double()
     weights = {"w1": normal(2, 5, 7), "w2": normal(2, 7, 2, seed=1)}
     return x, y, weights, x.mT @ x / x.shape[1]
-
-
-def squared_error(x, y, weights):
-    return 0.5 * (x @ weights["w1"] @ weights["w2"] - y).square().sum(-1).mean(-1)
-
-
-def test_the_loss_from_moments_is_the_loss_on_the_examples():
-    x, y, weights, _ = linear_problem()
-    torch.testing.assert_close(FullBatch.of(x, y, conditions=1)(weights), squared_error(x, y, weights))
-
-
-def test_a_batch_of_one_example_repeated_is_that_example():
-    x, y, weights, _ = linear_problem()
-    batches = MiniBatches(x[:, :1], y[:, :1], 3, JOB.generators("batches"))
-    torch.testing.assert_close(losses.squared_error(weights, batches(0)), squared_error(x[:, :1], y[:, :1], weights))
 
 
 def test_twice_the_penalty_is_the_trace_of_the_hessian():
@@ -61,9 +38,8 @@ def test_twice_the_penalty_is_the_trace_of_the_hessian():
     shapes = [w[0].shape for w in weights.values()]
 
     def loss(flat):
-        parts = flat.split([shape.numel() for shape in shapes])
-        own = {name: part.view(shape) for name, part, shape in zip(weights, parts, shapes, strict=True)}
-        return squared_error(x[0], y[0], own)
+        w1, w2 = (part.view(s) for part, s in zip(flat.split([s.numel() for s in shapes]), shapes, strict=True))
+        return squared_error(x[0] @ w1 @ w2, y[0])
 
     flat = torch.cat([w[0].flatten() for w in weights.values()])
     trace = torch.autograd.functional.hessian(loss, flat).trace()
@@ -82,9 +58,9 @@ def test_what_noise_adds_is_exact_for_a_scalar_network():
 
 def test_drawn_and_predicted_agree_within_their_standard_error():
     x, y, weights, c = linear_problem()
-    drawn = average_excess(
-        FullBatch.of(x, y, conditions=1), weights, 0.2, generators=JOB.generators("draws"), pairs=3000
-    )
+    full = FullBatch.of(x, y)
+    streams = JOB.generators("draws")
+    drawn = increase_under_noise(lambda p: full(p["w1"] @ p["w2"]), weights, 0.2, generators=streams, pairs=3000)
     predicted = noise_excess(weights["w1"], weights["w2"], c, 0.2)
     assert (drawn.standard_error < 0.03 * predicted).all()
     assert ((drawn.mean - predicted).abs() < 4 * drawn.standard_error).all()
@@ -116,108 +92,71 @@ def test_summaries_of_a_profile():
     assert found == {"last_mle": 4, "expansion_mle": 2, "compression_mle": 3}
 
 
-@pytest.mark.parametrize(
-    ("name", "sizes", "classes"), [("digits", (1000, 797, 64), 10), ("manifold", (1000, 800, 100), 4)]
-)
-def test_problems_are_standardised_and_cut_without_overlap(name, sizes, classes):
-    problem = problem_named(name)
-    train, test = problem.data.train, problem.data.test
-    assert (len(train), len(test), train.x.shape[1]) == sizes
-    whole = torch.cat([train.x, test.x])
-    assert float(whole.mean()) == pytest.approx(0, abs=1e-4)
-    assert float(whole.std()) == pytest.approx(1, rel=1e-3)
-    assert len(torch.unique(whole, dim=0)) >= len(whole) - 2
-    assert int(train.y.max()) + 1 == classes == problem.classes
-    if problem.latents:
-        z = problem.latents.test.x
-        assert torch.equal(2 * (z[:, 0] > 0).long() + (z[:, :RELEVANT].prod(1) > 0).long(), test.y)
-
-
-def test_images_keep_their_pixels():
-    problem = problem_named("digits")
-    pictures = as_images(problem, problem.data.test.x[:5])
-    assert pictures.shape == (5, 1, 8, 8)
-    assert torch.equal(pictures.flatten(1), problem.data.test.x[:5])
-    with pytest.raises(ValueError, match="need images"):
-        image_network(problem_named("manifold"), {"channels": [2]})
+IMAGES = {"data": "digits", "network": "plain", "sizes": {"plain": {"channels": [3, 4]}}, "batch": 6}
 
 
 def test_the_ensemble_of_convolutional_networks_learns_as_one_network_does():
     sizes = {"residual": {"widths": [3], "blocks": 1}}
-    found = train_images(JOB, data="digits", network="residual", sizes=sizes, batch=6, steps=1, learning_rate=0.1)
-    problem = problem_named("digits")
-    for place, generator in enumerate(JOB.generators("batches")):
-        model = image_network(problem, sizes["residual"])()
-        seed = JOB.seeds[place]
+    found = train_images(JOB, **IMAGES | {"network": "residual", "sizes": sizes}, steps=1, learning_rate=0.1)
+    problem = vector_problem("digits")
+    for seed, generator in zip(JOB.seeds, JOB.generators("batches"), strict=True):
+        model = convolutional_network(1, 10, **sizes["residual"])
         model.load_state_dict(dict(found["networks"].at(arm="untrained", seed=seed)))
         index = torch.randint(1000, (6,), generator=generator)
-        logits = model(as_images(problem, problem.data.train.x[index]))
+        logits = model(problem.as_images(problem.data.train.x[index]))
         torch.nn.functional.cross_entropy(logits, problem.data.train.y[index]).backward()
         learned = found["networks"].at(arm="trained", seed=seed)
         for name, tensor in model.named_parameters():
             torch.testing.assert_close(learned[name], (tensor - 0.1 * tensor.grad).detach())
 
 
-def test_profiles_of_images_are_those_of_each_network():
-    sizes = {"plain": {"channels": [3, 4]}}
-    settings = {"data": "digits", "network": "plain", "sizes": sizes, "batch": 6}
-    arrays = train_images(JOB, **settings, steps=1, learning_rate=0.1)
-    table = measure_images(JOB, images=[Run(arrays, seeds=JOB.seeds, settings=settings)])
-    problem = problem_named("digits")
-    model = image_network(problem, sizes["plain"])()
+def test_profiles_of_images_are_those_of_each_network_and_lost_ones_have_none():
+    arrays = train_images(JOB, **IMAGES, steps=1, learning_rate=0.1)
+    arrays["outcome"]["diverged"][0, 1] = True
+    table = measure_image_layers(JOB, images=[Run(arrays, seeds=JOB.seeds, settings=IMAGES)])
+    problem = vector_problem("digits")
+    model = convolutional_network(1, 10, channels=[3, 4])
     model.load_state_dict(dict(arrays["networks"].at(arm="trained", seed=1)))
     with torch.no_grad():
-        hidden = model.layers(as_images(problem, problem.data.test.x))[1].flatten(1)
-    own = table[(table.seed == 1) & (table.arm == "trained")].set_index(["layer", "metric"])["value"]
-    assert own[2, "participation_ratio"] == pytest.approx(float(participation_ratio(hidden)))
-    assert own[-1, "last_participation_ratio"] == own[2, "participation_ratio"]
+        hidden = model.layers(problem.as_images(problem.data.test.x))[1].flatten(1)
+    found = table.set_index(["arm", "seed", "layer", "metric"])["value"]
+    assert found["trained", 1, 2, "participation_ratio"] == pytest.approx(float(participation_ratio(hidden)))
+    assert found["trained", 1, -1, "last_participation_ratio"] == found["trained", 1, 2, "participation_ratio"]
     assert set(table.layer) == {-1, 0, 1, 2, 3}
+    assert [found["trained", seed, -1, "lost"] for seed in JOB.seeds] == [1, 0]
+    assert found["trained", 0, -1, "last_mle"] == math.inf
+    assert all(math.isfinite(found[*one, -1, "last_mle"]) for one in (("trained", 1), ("untrained", 0)))
 
 
-def test_unknown_data_are_answered_with_the_nearest_name():
-    with pytest.raises(ValueError, match="did you mean 'digits'"):
-        problem_named("digit")
-
-
-def small_problem():
-    problem = problem_named("digits")
-    return Problem(problem.data, problem.classes)
-
-
-def trained(seeds, recipe, conditions):
-    problem = small_problem()
-    labels = problem.data.train.y[:60].expand(len(seeds), conditions, -1)
-    model = network(problem, 6, 2)
-    return learn(Job(study="test", seeds=seeds), problem, model, recipe, labels, name="fit").parameters
+def trained(seeds, *, batch=8, steps=5, rates=(0.05,), **settings):
+    problem = vector_problem("digits")
+    labels = problem.data.train.y[:60].expand(len(seeds), len(rates), -1)
+    given = {"batch": batch, "steps": steps, "rates": rates, "labels": labels, **settings}
+    return learn(Job(study="test", seeds=seeds), problem, network(problem, 6, 2), name="fit", **given).parameters
 
 
 def test_conditions_of_a_seed_share_weights_and_batches_and_differ_by_their_noise():
-    both = trained([3], Recipe(8, 5, [0.05, 0.05, 0.05], [0.0, 0.0, 0.3]), 3)
+    both = trained([3], rates=[0.05, 0.05, 0.05], weight_noise=[0.0, 0.0, 0.3])
     assert torch.equal(both["w1"][0], both["w1"][1])
     assert not torch.equal(both["w1"][0], both["w1"][2])
-    plain = trained([3], Recipe(8, 5, [0.05], [0.0]), 1)
+    plain = trained([3])
     torch.testing.assert_close(plain["w1"][0], both["w1"][0])
-    again = trained([3], Recipe(8, 5, [0.05], [0.0], stream="other batches"), 1)
-    assert not torch.allclose(again["w1"], plain["w1"])
+    assert not torch.allclose(trained([3], stream="other batches")["w1"], plain["w1"])
 
 
 def test_one_step_of_learning_is_a_step_of_gradient_descent():
-    problem, rate = small_problem(), 0.1
-    model = network(problem, 6, 2)
+    train, model = vector_problem("digits").data.train, network(vector_problem("digits"), 6, 2)
     start = model.initialise(JOB.generators("initialisation"))
     params = {name: w.clone().requires_grad_() for name, w in start.items()}
     index = torch.stack([torch.randint(60, (8,), generator=g) for g in JOB.generators("batches")])
-    loss = cross_entropy_by_logsumexp(model.logits(params, problem.data.train.x[index]), problem.data.train.y[index])
-    loss.sum().backward()
-    labels = problem.data.train.y[:60].expand(2, 1, -1)
-    found = learn(JOB, problem, model, Recipe(8, 1, [rate], [0.0]), labels, name="fit").parameters
+    cross_entropy_by_logsumexp(model.logits(params, train.x[index]), train.y[index]).sum().backward()
+    found = trained([0, 1], steps=1, rates=[0.1])
     for name, w in params.items():
-        torch.testing.assert_close(found[name], (w - rate * w.grad).detach())
+        torch.testing.assert_close(found[name], (w - 0.1 * w.grad).detach())
 
 
 def test_one_more_seed_leaves_the_others():
-    recipe = Recipe(8, 3, [0.05, 0.02], [0.0, 0.1])
-    few, more = trained([1], recipe, 2), trained([1, 2], recipe, 2)
+    few, more = (trained(seeds, rates=[0.05, 0.02], weight_noise=[0.0, 0.1]) for seeds in ([1], [1, 2]))
     for name in few:
         torch.testing.assert_close(few[name], more[name][:2], rtol=1e-6, atol=1e-7)
 
@@ -243,11 +182,11 @@ def test_networks_that_diverge_are_counted_at_chance_and_have_no_dimension(data)
     run = Run(train_noise(JOB, **settings), seeds=JOB.seeds, settings=settings)
     first = run["networks"].at(stream="first", seed=0)  # of the other seed, units may have died instead
     assert first["diverged"].tolist() == [False, True]
-    table = measure_noise(JOB, noise=[run])
+    table = measure_noisy(JOB, noise=[run])
     lost = table[table.metric == "lost"].groupby("rate")["value"].agg(list).to_dict()
     assert lost == {0.05: [0, 0, 0, 0], 1e9: [1, 1]}
     wild = table[table.rate == 1e9]
-    assert set(wild[wild.metric == "test_accuracy"].value) == {1 / problem_named(data).classes}
+    assert set(wild[wild.metric == "test_accuracy"].value) == {1 / vector_problem(data).classes}
     assert set(wild[~wild.metric.isin(["lost", "train_accuracy", "test_accuracy"])].value) == {math.inf}
     assert len(wild) == len(table[(table.rate == 0.05) & (table.stream == "first")]), "a lost network keeps its rows"
 
@@ -255,47 +194,13 @@ def test_networks_that_diverge_are_counted_at_chance_and_have_no_dimension(data)
 def test_one_lost_network_leaves_the_numbers_of_the_others():
     settings = DIVERGING | {"data": "manifold", "rates": [0.05]}
     arrays = train_noise(JOB, **settings)
-    whole = measure_noise(JOB, noise=[Run(arrays, seeds=JOB.seeds, settings=settings)])
+    whole = measure_noisy(JOB, noise=[Run(arrays, seeds=JOB.seeds, settings=settings)])
     arrays["networks"]["w2"][0] = 0  # a hidden layer that answers every input alike
     arrays["networks"]["b2"][0] = 1
-    dead = measure_noise(JOB, noise=[Run(arrays, seeds=JOB.seeds, settings=settings)])
+    dead = measure_noisy(JOB, noise=[Run(arrays, seeds=JOB.seeds, settings=settings)])
     first = dead[(dead.stream == "first") & (dead.seed == 0)].groupby("metric")["value"].agg(set).to_dict()
     assert [first.pop(name) for name in ("lost", "train_accuracy", "test_accuracy")] == [{1.0}, {0.25}, {0.25}]
     assert set.union(*first.values()) == {math.inf}
     left = dead.merge(whole, on=["seed", "stream", "layer", "metric"])
     assert len(left) == len(whole) == len(dead)
     assert left[left.seed == 1].value_x.tolist() == pytest.approx(left[left.seed == 1].value_y.tolist())
-
-
-def test_images_of_a_network_that_diverged_are_lost():
-    sizes = {"plain": {"channels": [3, 4]}}
-    settings = {"data": "digits", "network": "plain", "sizes": sizes, "batch": 6}
-    arrays = train_images(JOB, **settings, steps=1, learning_rate=0.1)
-    arrays["outcome"]["diverged"][0, 1] = True
-    table = measure_images(JOB, images=[Run(arrays, seeds=JOB.seeds, settings=settings)])
-    trained = table[table.arm == "trained"]
-    assert trained[trained.metric == "lost"].value.tolist() == [1, 0]
-    last = table[table.metric == "last_mle"].set_index(["arm", "seed"])["value"]
-    assert last["trained", 0] == math.inf
-    assert all(math.isfinite(last[one]) for one in (("trained", 1), ("untrained", 0), ("untrained", 1)))
-
-
-def test_figures_leave_out_conditions_with_a_lost_network():
-    rows = [
-        {
-            "seed": seed,
-            "batch": batch,
-            "arm": None,
-            "metric": metric,
-            "value": float(metric == "lost" and batch + seed == 6),
-        }
-        for seed in (0, 1)
-        for batch in (5, 10)
-        for metric in ("lost", "mle")
-    ]
-    table = pd.DataFrame(rows)
-    assert _whole(table)["batch"].tolist() == [10] * 4
-    assert len(_whole(table[table.metric != "lost"])) == 4
-    assert _whole(table.assign(value=table["value"].replace(1.0, math.inf)))["batch"].tolist() == [10] * 4
-    with pytest.raises(ValueError, match="lower the learning rate"):
-        _whole(table[table.batch == 5])

@@ -11,11 +11,11 @@ from dynatlas.instruments.dimension_profile import ESTIMATORS
 from dynatlas.instruments.input_statistics import INPUT_CHANGES
 from dynatlas.instruments.perturb import FAMILIES
 from dynatlas.models.activations import ACTIVATIONS
+from dynatlas.problems.vectors import NAMES
 from dynatlas.studies.adaptive_activation import settings as adaptive_activation
 from dynatlas.studies.adaptive_activation.cells import MODES
 from dynatlas.studies.adaptive_activation.problems import _PROBLEMS
 from dynatlas.studies.dimensionality import settings as dimensionality
-from dynatlas.studies.dimensionality.problems import FILES
 from dynatlas.studies.lyapunov import settings as lyapunov
 from dynatlas.studies.lyapunov.world import CELLS
 from dynatlas.studies.rnn_geometry import settings as rnn_geometry
@@ -122,7 +122,7 @@ def test_closed_sets_are_those_of_the_registries():
     assert set(get_args(get_args(adaptive_activation.Task)[0])) == set(_PROBLEMS)
     kinds = [one.model_fields["kind"].annotation for one in get_args(get_args(adaptive_activation.Change)[0])]
     assert sorted(kind for one in kinds for kind in get_args(one)) == sorted(INPUT_CHANGES)
-    assert set(get_args(get_args(dimensionality.Data)[0])) == {"digits", "manifold", *FILES}
+    assert set(get_args(get_args(dimensionality.Data)[0])) == set(NAMES)
     assert set(get_args(get_args(dimensionality.Activation)[0])) == set(ACTIVATIONS)
     assert set(get_args(dimensionality.Estimator)) <= set(ESTIMATORS)
     assert set(get_args(get_args(get_args(dimensionality.Manifolds)[0])[0])) <= set(MANIFOLDS)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from dynatlas.figures.contrast import ink_on
-from dynatlas.figures.palette import INK, NEUTRAL, ArmStyle
+from dynatlas.figures.palette import INK, NEUTRAL, ArmStyle, ordered_styles
 from dynatlas.figures.style import log_axis
 from dynatlas.figures.tables import log_summary, rows_where, seed_interval, summarise
 from dynatlas.intervals import Interval
@@ -48,9 +48,11 @@ def seed_band(
 
 
 def seed_bands(
-    axes: Axes, table: DataFrame, by: str, *, x: str, styles: Mapping[Any, ArmStyle], log: bool = False
+    axes: Axes, table: DataFrame, by: str, *, x: str, styles: Mapping[Any, ArmStyle] | None = None, log: bool = False
 ) -> dict[Any, ArmStyle]:
     """A `seed_band` for each arm in the table's column `by` that has a style, in the order of `styles`.
+
+    Without `styles` the arms are levels, which have an order: see `palette.ordered_styles`.
 
     Returns:
         The arms drawn with their styles, for a legend.
@@ -59,6 +61,7 @@ def seed_bands(
         ValueError: no arm of the table has a style, or a row belongs to no arm.
     """
     held = set(table[by])
+    styles = ordered_styles(sorted(held)) if styles is None else styles
     drawn = {arm: style for arm, style in styles.items() if arm in held}
     if not drawn:
         raise ValueError(f"nothing to draw: {by!r} is one of {sorted(held)}, and styles are those of {list(styles)}")

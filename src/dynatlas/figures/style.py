@@ -169,6 +169,12 @@ def arm_legend(
     owner.legend(handles=handles, **keywords)
 
 
+def legend_beside(axes: Axes, styles: Mapping[Any, ArmStyle], **keywords: Any) -> None:
+    """An `arm_legend` right of a panel, where no line runs; keywords as there."""
+    where: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.02), "borderpad": 0, "handlelength": 2.2}
+    arm_legend(axes, styles, alignment="left", **where, **keywords)
+
+
 def _called(arm: Any, names: Mapping[Any, str] | str) -> str:
     return names.format(arm) if isinstance(names, str) else names[arm]
 

@@ -40,6 +40,20 @@ def refuse_gaps(table: DataFrame, columns: Sequence[str]) -> None:
         )
 
 
+def without_lost(table: DataFrame, *, along: Sequence[str] = ("layer", "step")) -> DataFrame:
+    """Without the conditions in which a network was lost: the mean of the others would flatter.
+
+    Such a condition has an infinite value, or 1 under the metric `lost`. It is told by all columns but seed, metric,
+    value and those that a network is measured `along`. Raises ValueError where nothing is left.
+    """
+    lost = ((table["metric"] == "lost") & (table["value"] > 0.5)) | np.isinf(table["value"])
+    within = [table[name] for name in table if name not in ("seed", "metric", "value", *along)]
+    left = table[~lost.groupby(within or np.zeros(len(table)), dropna=False).transform("any")]
+    if left.empty:
+        raise ValueError("nothing to draw: in every condition a network diverged or died; lower the learning rate")
+    return left
+
+
 def arm_values(table: DataFrame, by: str, arms: Iterable[str] | None = None) -> dict[str, list[float]]:
     """Values of each arm, one a seed in the order of seeds: means over all conditions but the column `by`.
 

@@ -154,6 +154,15 @@ def _gauss_newton(points: Tensor) -> Tensor:
     return curvature.gauss_newton_trace(outputs, {"w": points}, probes=3, generators=streams).mean
 
 
+def _increase(points: Tensor) -> Tensor:
+    streams = _streams(len(points))
+
+    def bumpy(params: dict[str, Tensor]) -> Tensor:
+        return (params["w"].square() * (2 + params["w"].cos())).sum(1)
+
+    return curvature.increase_under_noise(bumpy, {"w": points}, 0.3, generators=streams, pairs=3).mean
+
+
 def _interval(points: Tensor) -> Tensor:
     stream = torch.Generator().manual_seed(0)
     return dimension_interval(points, "participation_ratio", generator=stream, draws=3).standard_error
@@ -276,6 +285,7 @@ ON_SPECTRA = {
         (5, 4), lambda x: gradients.gradient_norms(lambda s: (s.square() * 3).sum(-1), x), proportional, by_caller=True
     ),
     "hessian_trace": _on_spectrum(_traced, scaling=None, by_caller=True),
+    "increase_under_noise": _on_spectrum(_increase, scaling=None, by_caller=True),
     "gauss_newton_trace": _on_spectrum(_gauss_newton, scaling=None, by_caller=True),
 }
 CHANGES = {

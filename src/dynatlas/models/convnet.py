@@ -8,7 +8,7 @@ of the batch at hand, in training and after it, so that a module has no state bu
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -113,6 +113,11 @@ class ResNet(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """The logits (example, class) of x (example, channel, row, column)."""
         return self.layers(x)[-1]
+
+
+def convolutional_network(inputs: int, classes: int, **sizes: Any) -> ConvNet | ResNet:
+    """A `ConvNet` where `channels` are among the sizes, else a `ResNet`; `sizes` are what either takes."""
+    return (ConvNet if "channels" in sizes else ResNet)(inputs, classes=classes, **sizes)
 
 
 def _through(stages: nn.ModuleList, readout: nn.Linear, x: Tensor) -> list[Tensor]:

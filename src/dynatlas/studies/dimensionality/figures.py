@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from dynatlas.figures.marks import heat_map, seed_band, seed_bands
-from dynatlas.figures.palette import ArmStyle, arm_styles, ordered_styles
+from dynatlas.figures.palette import ArmStyle, arm_styles
 from dynatlas.figures.style import (
     REFERENCE,
     arm_legend,
     house_style,
+    legend_beside,
     letter_panels,
     log_axis,
     new_panels,
     reference_line,
 )
-from dynatlas.figures.tables import rows_where, summarise
+from dynatlas.figures.tables import rows_where, summarise, without_lost
 
 if TYPE_CHECKING:
+    import numpy as np
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from pandas import DataFrame
@@ -43,34 +43,31 @@ TITLES = {
 DATA = {"digits": "digits", "manifold": "synthetic", "fashion_mnist": "FashionMNIST", "cifar10": "CIFAR-10"}
 
 
-CONDITIONS = ("data", "network", "arm", "stream", "batch", "rate", "sigma", "fraction")
+Looks = Mapping[Any, ArmStyle]
 
 
-def _whole(table: DataFrame) -> DataFrame:
-    """Without the conditions in which a network was lost (see `layer_rows`): the mean of the others would flatter.
+def _by_data(table: DataFrame) -> dict[str, DataFrame]:
+    """The rows of each data set, by the name that it has in figures."""
+    return {DATA[data]: rows for data, rows in table.groupby("data", sort=False)}
 
-    Raises ValueError where none is left.
+
+def _grid(
+    cases: Mapping[str, DataFrame], metrics: Sequence[str], draw: Callable[[Axes, DataFrame], Looks], *, above: float
+) -> Figure:
+    """Dimension in each case, a row, by each estimator, a column; `draw` gives the looks that a panel shows.
+
+    `above` are the inches that the legend takes.
     """
-    lost = ((table["metric"] == "lost") & (table["value"] > 0.5)) | np.isinf(table["value"])
-    within = [table[name] for name in CONDITIONS if name in table]
-    left = table[~lost.groupby(within, dropna=False).transform("any")]
-    if left.empty:
-        raise ValueError("nothing to draw: in every condition a network diverged or died; lower the learning rate")
-    return left
-
-
-Levels = dict[float, ArmStyle]
-
-
-def _level_bands(axes: Axes, table: DataFrame, by: str, *, x: str) -> Levels:
-    """A band for each level of the column `by`; their looks are returned."""
-    return seed_bands(axes, table, by, x=x, styles=ordered_styles(sorted(set(table[by]))))
-
-
-def _legend_beside(axes: Axes, styles: Mapping[Any, ArmStyle], **keywords: Any) -> None:
-    """A legend right of a panel, where no line runs."""
-    where: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.02), "borderpad": 0, "handlelength": 2.2}
-    arm_legend(axes, styles, alignment="left", **where, **keywords)
+    figure, panels = new_panels(len(cases), len(metrics), width=2, height=2.3 * len(cases) + above)
+    shown: dict[Any, ArmStyle] = {}
+    for row, (case, rows) in zip(panels, cases.items(), strict=True):
+        for axes, metric in zip(row, metrics, strict=True):
+            shown |= draw(axes, rows_where(rows, metric=metric))
+            axes.set_title(f"{case}, {TITLES[metric]}")
+    figure.supylabel("dimension", fontsize=8)
+    arm_legend(figure, shown)
+    letter_panels(panels)
+    return figure
 
 
 def _name_layers(axes: Axes, table: DataFrame) -> None:
@@ -81,72 +78,71 @@ def _name_layers(axes: Axes, table: DataFrame) -> None:
     axes.set_xlabel("layer")
 
 
-def _profiles(axes: Axes, table: DataFrame, column: str, title: str) -> Levels:
-    """Values along layers for each condition in `column`, whose looks are returned."""
-    levels = _level_bands(axes, table, column, x="layer")
-    _name_layers(axes, table)
-    _legend_beside(axes, levels, names="{:g}", title=title)
+def _arms(axes: Axes, rows: DataFrame) -> Looks:
+    """Values along layers of each arm."""
+    shown = seed_bands(axes, rows, "arm", x="layer", styles=ARMS)
+    _name_layers(axes, rows)
+    return shown
+
+
+def _levels(axes: Axes, rows: DataFrame, column: str, title: str) -> Looks:
+    """Values along layers for each level in `column`, with a legend."""
+    levels = seed_bands(axes, rows, column, x="layer")
+    _name_layers(axes, rows)
+    legend_beside(axes, levels, names="{:g}", title=title)
     return levels
+
+
+def _noise_levels(panels: Sequence[Axes], rows: DataFrame) -> None:
+    """Values along layers for batch sizes, and for noise on the weights at the largest of them."""
+    rows = rows_where(rows, rate=rows["rate"].iloc[0])  # the one that weight noise goes with
+    _levels(panels[0], rows_where(rows, sigma=0), "batch", "batch size")
+    _levels(panels[1], rows_where(rows, batch=rows["batch"].max()), "sigma", "noise on\nweights")
 
 
 @house_style()
 def draw_profiles(*, layers: DataFrame) -> Figure:
     """F1: local and global dimension along the layers, trained and untrained."""
-    layers = _whole(layers)
-    sets = list(layers["data"].unique())
-    figure, panels = new_panels(len(sets), 3, width=2, height=2.3 * len(sets) + 0.4)
-    shown: dict[str, ArmStyle] = {}
-    for row, data in zip(panels, sets, strict=True):
-        for axes, metric in zip(row, ("mle", "twonn", "participation_ratio"), strict=True):
-            own = rows_where(layers, data=data, metric=metric)
-            shown |= seed_bands(axes, own, "arm", x="layer", styles=ARMS)
-            _name_layers(axes, own)
-            axes.set_title(f"{DATA[data]}, {TITLES[metric]}")
-    figure.supylabel("dimension", fontsize=8)
-    arm_legend(figure, shown)
-    letter_panels(panels)
-    return figure
+    return _grid(_by_data(without_lost(layers)), ("mle", "twonn", "participation_ratio"), _arms, above=0.4)
 
 
 @house_style()
 def draw_images(*, image_layers: DataFrame) -> Figure:
     """F1 for images: dimension along plain and residual convolutional networks, trained and untrained."""
-    image_layers = _whole(image_layers)
-    rows = rows_where(image_layers, batch=image_layers["batch"].min())
-    cases = rows[["data", "network"]].drop_duplicates().to_numpy().tolist()
-    figure, panels = new_panels(len(cases), 2, width=2, height=2.3 * len(cases) + 0.4)
-    shown = {arm: ARMS[arm] for arm in ("trained", "untrained")}
-    for row, (data, network) in zip(panels, cases, strict=True):
-        for axes, metric in zip(row, ("mle", "participation_ratio"), strict=True):
-            own = rows_where(rows, data=data, network=network, metric=metric)
-            seed_bands(axes, own, "arm", x="layer", styles=shown)
-            _name_layers(axes, own)
-            axes.set_title(f"{DATA[data]}, {network}, {TITLES[metric]}")
-    figure.supylabel("dimension", fontsize=8)
-    arm_legend(figure, shown)
-    letter_panels(panels)
-    return figure
+    left = without_lost(image_layers)
+    cases = rows_where(left, batch=left["batch"].min()).groupby(["data", "network"], sort=False)
+    named = {f"{DATA[data]}, {network}": rows for (data, network), rows in cases}
+    return _grid(named, ("mle", "participation_ratio"), _arms, above=0.4)
+
+
+@house_style()
+def draw_course(*, layers: DataFrame) -> Figure:
+    """F3: dimension of three layers while the network learns."""
+    left = without_lost(layers)
+    course = left[left["metric"].str.startswith("course_")]
+    course = course.assign(metric=course["metric"].str.removeprefix("course_"))
+
+    def draw(axes: Axes, rows: DataFrame) -> Looks:
+        places = dict(zip(sorted(set(rows["layer"])), PLACES.values(), strict=True))
+        seed_bands(axes, rows, "layer", x="step", styles=places)
+        log_axis(axes, linear_below=float(sorted(rows["step"].unique())[1]))
+        axes.set(xlabel="training step")
+        return PLACES
+
+    return _grid(_by_data(course), ("mle", "participation_ratio"), draw, above=0.3)
 
 
 @house_style()
 def draw_noise(*, noisy: DataFrame) -> Figure:
     """F2: profiles for batch sizes and weight noise, and the last hidden layer against learning rate over batch."""
-    noisy = _whole(noisy)
-    sets = list(noisy["data"].unique())
-    figure, panels = new_panels(len(sets), 3, width=2, height=2.4 * len(sets))
-    for row, data in zip(panels, sets, strict=True):
-        first = rows_where(noisy, data=data, stream="first")
-        rate = first["rate"].iloc[0]  # the one that weight noise goes with
-        local = rows_where(first, metric="mle", rate=rate)
-        batches = rows_where(local, sigma=0)
-        _profiles(row[0], batches, "batch", "batch size")
-        weights = rows_where(local, batch=local["batch"].max())
-        _profiles(row[1], weights, "sigma", "noise on\nweights")
-        for axes in row[:2]:
-            axes.set(ylabel="local dimension")
-        for axes, title in zip(row, ("batch", "noise", "last layer"), strict=True):
-            axes.set_title(f"{DATA[data]}, {title}")
-        _against_noise(row[2], rows_where(first, sigma=0))
+    cases = _by_data(rows_where(without_lost(noisy), stream="first"))
+    figure, panels = new_panels(len(cases), 3, width=2, height=2.4 * len(cases))
+    for row, (data, rows) in zip(panels, cases.items(), strict=True):
+        _noise_levels(row, rows_where(rows, metric="mle"))
+        _against_noise(row[2], rows_where(rows, sigma=0))
+        shown = (("batch", "local dimension"), ("noise", "local dimension"), ("last layer", "dimension"))
+        for axes, (title, label) in zip(row, shown, strict=True):
+            axes.set(ylabel=label, title=f"{data}, {title}")
     letter_panels(panels)
     return figure
 
@@ -158,48 +154,26 @@ def _against_noise(axes: Axes, rows: DataFrame) -> None:
     for metric in names:
         for _, own in rows_where(rows, metric=f"last_{metric}").groupby("rate"):
             seed_band(axes, own, x="noise", style=ESTIMATORS[metric])
-    axes.set(xlabel="rate / batch size", ylabel="dimension")
+    axes.set(xlabel="rate / batch size")
     log_axis(axes)
-    _legend_beside(axes, {metric: ESTIMATORS[metric] for metric in names}, names=names)
-
-
-@house_style()
-def draw_course(*, layers: DataFrame) -> Figure:
-    """F3: dimension of three layers while the network learns."""
-    layers = _whole(layers)
-    sets = list(layers["data"].unique())
-    figure, panels = new_panels(len(sets), 2, width=2, height=2.3 * len(sets) + 0.3)
-    for row, data in zip(panels, sets, strict=True):
-        for axes, metric in zip(row, ("mle", "participation_ratio"), strict=True):
-            own = rows_where(layers, data=data, metric=f"course_{metric}")
-            layers_shown = dict(zip(sorted(set(own["layer"])), PLACES.values(), strict=True))
-            seed_bands(axes, own, "layer", x="step", styles=layers_shown)
-            log_axis(axes, linear_below=float(sorted(own["step"].unique())[1]))
-            axes.set(xlabel="training step", title=f"{DATA[data]}, {TITLES[metric]}")
-    figure.supylabel("dimension", fontsize=8)
-    arm_legend(figure, PLACES)
-    letter_panels(panels)
-    return figure
+    legend_beside(axes, {metric: ESTIMATORS[metric] for metric in names}, names=names)
 
 
 @house_style()
 def draw_labels(*, relabelled: DataFrame) -> Figure:
     """F4: profiles for shares of wrong labels, and dimension of the last hidden layer against test accuracy."""
-    relabelled = _whole(relabelled)
-    sets = list(relabelled["data"].unique())
-    figure, panels = new_panels(len(sets), 3, width=2, height=2.6 * len(sets))
-    for row, data in zip(panels, sets, strict=True):
-        own = rows_where(relabelled, data=data)
-        local = rows_where(own, metric="mle")
-        levels = _profiles(row[0], local, "fraction", "share of\nlabels\ndrawn anew")
-        row[0].set(ylabel="local dimension", title=f"{DATA[data]}, profile")
+    cases = _by_data(without_lost(relabelled))
+    figure, panels = new_panels(len(cases), 3, width=2, height=2.6 * len(cases))
+    names = {"last_mle": "local dimension", "last_participation_ratio": "participation ratio"}
+    for row, (data, own) in zip(panels, cases.items(), strict=True):
+        levels = _levels(row[0], rows_where(own, metric="mle"), "fraction", "share of\nlabels\ndrawn anew")
+        row[0].set(ylabel="local dimension", title=f"{data}, profile")
         whole = rows_where(own, layer=WHOLE).pivot_table(index=["fraction", "seed"], columns="metric", values="value")
-        names = {"mle": "local dimension", "participation_ratio": "participation ratio"}
         for axes, (metric, name) in zip(row[1:], names.items(), strict=True):
             for fraction, style in levels.items():
                 points = whole.loc[fraction]
-                axes.plot(points["test_accuracy"], points[f"last_{metric}"], **{**style.line, "linestyle": "none"})
-            axes.set(xlabel="test accuracy", ylabel=name, title=f"{DATA[data]}, last layer")
+                axes.plot(points["test_accuracy"], points[metric], **{**style.line, "linestyle": "none"})
+            axes.set(xlabel="test accuracy", ylabel=name, title=f"{data}, last layer")
     letter_panels(panels)
     return figure
 
@@ -208,22 +182,19 @@ def draw_labels(*, relabelled: DataFrame) -> Figure:
 def draw_linear(*, penalties: DataFrame) -> Figure:
     """F5: the linear network's hidden dimension and its penalty over the bound, along training."""
     figure, panels = new_panels(2, 2, width=2, height=4.6)
-    full = penalties["batch"].max()
-    kinds = (
-        ("noise on weights", "sigma", rows_where(penalties, batch=full)),
-        ("batch size", "batch", rows_where(penalties, sigma=0)),
-    )
-    names = {"participation_ratio": "participation ratio", "ratio": "penalty / lower bound"}
-    bounds = {"participation_ratio": (3, "outputs"), "ratio": (1, "bound")}
-    for column, (label, axis, rows) in enumerate(kinds):
-        for axes, (metric, title) in zip(panels[:, column], names.items(), strict=True):
-            own = rows_where(rows, metric=f"course_{metric}")
-            levels = _level_bands(axes, own, axis, x="step")
+    full = rows_where(penalties, batch=penalties["batch"].max())
+    kinds = {"sigma": ("noise on weights", full), "batch": ("batch size", rows_where(penalties, sigma=0))}
+    shown = {
+        "participation_ratio": ("participation ratio", 3, "outputs"),
+        "ratio": ("penalty / lower bound", 1, "bound"),
+    }
+    for below, (metric, (title, bound, name)) in enumerate(shown.items()):
+        for axes, (by, (label, rows)) in zip(panels[below], kinds.items(), strict=True):
+            levels = seed_bands(axes, rows_where(rows, metric=f"course_{metric}"), by, x="step")
             axes.set(ylabel=title, xlabel="training step", title=f"by {label}")
             axes.set_ylim(bottom=0)
-            value, name = bounds[metric]
-            reference_line(axes, value, label=name, written=False)
-            _legend_beside(axes, levels, names="{:g}", title=label, others={name: REFERENCE})
+            reference_line(axes, bound, label=name, written=False)
+            legend_beside(axes, levels, names="{:g}", title=label, others={name: REFERENCE})
     letter_panels(panels)
     return figure
 
@@ -252,22 +223,19 @@ def draw_averages(*, averages: DataFrame) -> Figure:
 @house_style()
 def draw_selection(*, layers: DataFrame, noisy: DataFrame) -> Figure:
     """F7: how well relevant and nuisance latent variables can be read from each layer; and under noise."""
-    layers, noisy = _whole(layers), _whole(noisy)
+    layers, noisy = without_lost(layers), without_lost(noisy)
     figure, panels = new_panels(1, 3, width=2, height=2.6, sharey=True)
     for name, style in LATENTS.items():
         metric, arm = name.split(", ")
         own = rows_where(layers, metric=metric, arm=arm)
         seed_band(panels[0, 0], own, x="layer", style=style)
     _name_layers(panels[0, 0], own)
+    panels[0, 0].set(ylabel="held-out R² of latents", ylim=(0, 1.02))
     arm_legend(figure, LATENTS)
-    first = rows_where(noisy, stream="first", rate=noisy["rate"].iloc[0])
-    nuisance = rows_where(first, metric="nuisance")
-    batches, weights = rows_where(nuisance, sigma=0), rows_where(nuisance, batch=nuisance["batch"].max())
-    _profiles(panels[0, 1], batches, "batch", "batch size")
-    _profiles(panels[0, 2], weights, "sigma", "noise on\nweights")
-    panels[0, 0].set(ylabel="held-out R² of latents", ylim=(0, 1.02), title="relevant and nuisance")
-    for axes, title in zip(panels[0, 1:], ("batch size", "weight noise"), strict=True):
-        axes.set_title(f"nuisance, {title}")
+    _noise_levels(panels[0, 1:], rows_where(noisy, stream="first", metric="nuisance"))
+    titles = ("relevant and nuisance", "nuisance, batch size", "nuisance, weight noise")
+    for axes, title in zip(panels[0], titles, strict=True):
+        axes.set_title(title)
     letter_panels(panels)
     return figure
 

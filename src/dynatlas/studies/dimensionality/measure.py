@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from math import inf, nan
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -11,30 +10,24 @@ import torch
 from torch import Tensor
 
 from dynatlas.datasets.manifolds import draw_manifold
-from dynatlas.ensemble.classification import accuracy, cross_entropy_by_logsumexp
+from dynatlas.ensemble.classification import cross_entropy_by_logsumexp
 from dynatlas.ensemble.parameters import Params
-from dynatlas.instruments.curvature import Estimate, gauss_newton_trace, hessian_trace
+from dynatlas.instruments.curvature import Estimate, gauss_newton_trace, hessian_trace, increase_under_noise
 from dynatlas.instruments.dimension import participation_ratio
 from dynatlas.instruments.dimension_profile import measure_dimension
-from dynatlas.instruments.probes import decodability
 from dynatlas.jobs import Job, Run
 from dynatlas.members import Group
-from dynatlas.models.convnet import ConvNet, ResNet
-from dynatlas.models.weight_noise import WeightNoise
-from dynatlas.studies.dimensionality.images import as_images, image_network
-from dynatlas.studies.dimensionality.losses import FullBatch, noise_excess, noise_penalty, penalty_bound
-from dynatlas.studies.dimensionality.problems import RELEVANT, Problem, problem_named
+from dynatlas.models.convnet import convolutional_network
+from dynatlas.problems.linear_regression import FullBatch
+from dynatlas.problems.vectors import VectorProblem, vector_problem
+from dynatlas.studies.dimensionality.linear_network import noise_excess, noise_penalty, penalty_bound
 from dynatlas.studies.dimensionality.profiles import (
-    ESTIMATORS,
-    MEASURED,
-    WHOLE,
-    Networks,
-    Values,
-    dimensions,
-    has_dimension,
+    convolutional,
+    course_rows,
     layer_rows,
-    over_seeds,
-    profile_rows,
+    perceptrons,
+    perceptrons_of_seeds,
+    selection_rows,
 )
 from dynatlas.tables import gathered, tidy
 
@@ -52,10 +45,6 @@ if TYPE_CHECKING:
     )
 
 
-PENALTY = 0.1
-"""Of the ridge readouts of latent variables."""
-
-
 @gathered
 def measure_inputs(job: Job, *, data: DataSets, estimators: Estimators) -> Iterator[pd.DataFrame]:
     """Dimension of the inputs over their number of pixels, on one random half of all examples a seed.
@@ -63,7 +52,7 @@ def measure_inputs(job: Job, *, data: DataSets, estimators: Estimators) -> Itera
     Beside them (`cloud`: gaussian) Gaussian points of the same number and number of coordinates.
     """
     for name in data:
-        problem = problem_named(name)
+        problem = vector_problem(name)
         x = torch.cat([problem.data.train.x, problem.data.test.x])
         half = len(x) // 2
         order = [torch.randperm(len(x), generator=g)[:half] for g in job.generators("half")]
@@ -75,7 +64,7 @@ def measure_inputs(job: Job, *, data: DataSets, estimators: Estimators) -> Itera
 
 
 @gathered
-def measure_profiles(job: Job, *, profiles: list[Run], course: Estimators) -> Iterator[pd.DataFrame]:
+def measure_layers(job: Job, *, profiles: list[Run], course: Estimators) -> Iterator[pd.DataFrame]:
     """Dimension of every layer of every arm after training, of the arm `trained` also before (`untrained`) and along.
 
     By layer (0 inputs, 1 ... D hidden, D + 1 logits): each estimator, `dropped` points, and where latent variables are
@@ -83,130 +72,71 @@ def measure_profiles(job: Job, *, profiles: list[Run], course: Estimators) -> It
     whole network: summaries (see `summary`), accuracies, `selection_change`. `step` is how long it was trained; at
     every snapshot there is `course_<estimator>` of the first, middle and last hidden layer of the trained arm.
     """
-    for run in profiles:
+    for run, problem, arm, own in each_of(profiles, "arm"):
         data = run.settings["data"]
-        problem = problem_named(data)
-        for arm, own in run["networks"].each("arm"):
-            steps, activation = own.members.axes["step"], run.settings["arms"][data][arm]
-            ends = ({"untrained": steps[0]} if arm == "trained" else {}) | {arm: steps[-1]}
-            for name, step in ends.items():
-                networks = Networks.of(own.at(step=step), activation=activation)
-                yield from layer_rows(job, problem, networks, data=data, arm=name, step=step)
-                yield from selection_rows(job, problem, networks, data=data, arm=name, step=step)
-            if arm == "trained":
-                yield from course_rows(job, problem, own, course, data=data, arm=arm)
-
-
-def selection_rows(job: Job, problem: Problem, networks: Networks, **where: Any) -> Iterator[pd.DataFrame]:
-    """How well each layer's held-out activations give relevant and nuisance latent variables back."""
-    if problem.latents is None:
-        return
-    fitted, heldout = (networks.layers(part.x) for part in (problem.data.train, problem.data.test))
-    kept = has_dimension(networks.diverged, [*fitted, *heldout])
-    latents, seeds, gaps = problem.latents, {"seed": job.seeds}, []
-    for layer, (here, there) in enumerate(zip(fitted, heldout, strict=True)):
-        explained = torch.full((len(kept), latents.train.x.shape[-1]), nan)
-        if kept.any():
-            found = decodability(here[kept], latents.train.x, there[kept], latents.test.x, alpha=PENALTY)
-            explained = over_seeds(found, kept)
-        values = {"relevant": explained[:, :RELEVANT].mean(-1), "nuisance": explained[:, RELEVANT:].mean(-1)}
-        gaps.append(values["relevant"] - values["nuisance"])
-        yield tidy(values | {"selection": gaps[-1]}, seeds, lost=~kept, layer=layer, **where)
-    yield tidy({"selection_change": gaps[-2] - gaps[1]}, seeds, lost=~kept, layer=WHOLE, **where)
-
-
-def course_rows(
-    job: Job, problem: Problem, trained: Group, estimators: Sequence[str], **where: Any
-) -> Iterator[pd.DataFrame]:
-    """Dimension of the first, middle and last hidden layer after the steps at which snapshots were taken."""
-    for step, own in trained.each("step"):
-        networks = Networks.of(own)
-        clouds = networks.layers(problem.data.test.x)
-        kept = has_dimension(networks.diverged, clouds)
-        hidden = len(clouds) - 2
-        for layer in sorted({1, (hidden + 1) // 2, hidden}):
-            found = dimensions(clouds[layer], kept, estimators)
-            values = {f"course_{name}": found[name] for name in estimators}
-            yield tidy(values, {"seed": job.seeds}, lost=~kept, step=step, layer=layer, **where)
+        activation = run.settings["arms"][data][arm]
+        first, *_, last = own.members.axes["step"]
+        for name, step in ({"untrained": first, arm: last} if arm == "trained" else {arm: last}).items():
+            networks = perceptrons_of_seeds(own.at(step=step), activation)
+            yield from layer_rows(problem, networks, data=data, arm=name, step=step)
+            yield from selection_rows(problem, networks, data=data, arm=name, step=step)
+        if arm == "trained":
+            yield from course_rows(problem, own, course, data=data, arm=arm)
 
 
 @gathered
-def measure_noise(job: Job, *, noise: list[Run]) -> Iterator[pd.DataFrame]:
+def measure_noisy(job: Job, *, noise: list[Run]) -> Iterator[pd.DataFrame]:
     """Profiles and summaries of every batch size, rate and weight noise; `stream` tells the second run apart."""
-    for run in noise:
-        data = run.settings["data"]
-        problem = problem_named(data)
-        for condition, own in run["networks"].each("condition"):
-            networks = Networks.of(own)
-            yield from layer_rows(job, problem, networks, data=data, **condition)
-            yield from selection_rows(job, problem, networks, data=data, **condition)
+    for run, problem, condition, own in each_of(noise, "condition"):
+        where = {"data": run.settings["data"], **condition}
+        yield from layer_rows(problem, perceptrons_of_seeds(own), **where)
+        yield from selection_rows(problem, perceptrons_of_seeds(own), **where)
 
 
 @gathered
-def measure_labels(job: Job, *, labels: list[Run]) -> Iterator[pd.DataFrame]:
+def measure_relabelled(job: Job, *, labels: list[Run]) -> Iterator[pd.DataFrame]:
     """Profiles and summaries for every share of labels drawn anew."""
-    for run in labels:
-        data = run.settings["data"]
-        problem = problem_named(data)
-        for fraction, own in run["networks"].each("fraction"):
-            learned = run["labels"].at(fraction=fraction)["y"]
-            yield from layer_rows(job, problem, Networks.of(own), learned=learned, data=data, fraction=fraction)
+    for run, problem, fraction, own in each_of(labels, "fraction"):
+        learned, where = run["labels"].at(fraction=fraction)["y"], {"data": run.settings["data"], "fraction": fraction}
+        yield from layer_rows(problem, perceptrons_of_seeds(own), learned=learned, **where)
 
 
 @gathered
-def measure_sizes(job: Job, *, sizes: Run) -> Iterator[pd.DataFrame]:
+def measure_sized(job: Job, *, sizes: Run) -> Iterator[pd.DataFrame]:
     """Profiles and summaries for every number of training examples."""
-    data = sizes.settings["data"]
-    problem = problem_named(data)
-    for size, own in sizes["networks"].each("examples"):
-        learned = problem.data.train.y[:size]
-        yield from layer_rows(job, problem, Networks.of(own), learned=learned, data=data, examples=size)
+    for run, problem, size, own in each_of([sizes], "examples"):
+        learned, where = problem.data.train.y[:size], {"data": run.settings["data"], "examples": size}
+        yield from layer_rows(problem, perceptrons_of_seeds(own), learned=learned, **where)
 
 
 @gathered
-def measure_images(job: Job, *, images: list[Run]) -> Iterator[pd.DataFrame]:
+def measure_image_layers(job: Job, *, images: list[Run]) -> Iterator[pd.DataFrame]:
     """Profiles and summaries of convolutional networks, before and after training; layers are flattened.
 
     One network at a time, since at full size the activations of one fill the memory. Accuracy on training examples is
     that on as many as are held out.
     """
-    for run in images:
-        problem = problem_named(run.settings["data"])
-        model = image_network(problem, run.settings["sizes"][run.settings["network"]])()
-        where = {key: run.settings[key] for key in ("data", "network", "batch")}
-        for arm, networks in run["networks"].each("arm"):
-            found = []
-            for seed, own in networks.each("seed"):
-                model.load_state_dict(dict(own))
-                found.append(image_layers(model, problem, run["outcome"].at(arm=arm, seed=seed)["diverged"]))
-            profiles, fitted, kept = zip(*found, strict=True)
-            profile = [_over_seeds(layer) for layer in zip(*profiles, strict=True)]
-            yield from profile_rows(job, problem, profile, _over_seeds(fitted), torch.stack(kept), **where, arm=arm)
+    for run, problem, arm, networks in each_of(images, "arm"):
+        told = run.settings
+        learned = problem.data.train.y[: len(problem.data.test)]
+        model = convolutional_network(problem.image_shape[0], problem.classes, **told["sizes"][told["network"]])
+        where = {key: told[key] for key in ("data", "network", "batch")} | {"arm": arm}
+        for seed, own in networks.each("seed"):
+            model.load_state_dict(dict(own))
+            diverged = run["outcome"].at(arm=arm, seed=seed)["diverged"]
+            yield from layer_rows(problem, convolutional(model, problem, seed, diverged), learned=learned, **where)
 
 
-@torch.no_grad()
-def image_layers(model: ConvNet | ResNet, problem: Problem, diverged: Tensor) -> tuple[list[Values], Values, Tensor]:
-    """Dimensions () of each layer of one network on held-out images, its accuracies, and whether it has dimensions.
-
-    One that has none is lost: NaN.
-    """
-    train, test = problem.data.train[: len(problem.data.test)], problem.data.test
-    layers = [layer.flatten(1) for layer in model.layers(as_images(problem, test.x))]
-    answers = model(as_images(problem, train.x))
-    parts = {"test_accuracy": (layers[-1], test.y), "train_accuracy": (answers, train.y)}
-    fitted = {name: accuracy(logits[None], y)[0] for name, (logits, y) in parts.items()}
-    kept = has_dimension(diverged[None], [layer[None] for layer in (*layers, answers)])[0]
-    none: Values = {name: torch.tensor(nan) for name in MEASURED}
-    return [measure_dimension(layer, ESTIMATORS, dropped=True) if kept else none for layer in layers], fitted, kept
-
-
-def _over_seeds(values: Sequence[Values]) -> dict[str, Tensor]:
-    """One value a metric, seed by seed -> (seed,)."""
-    return {name: torch.stack([one[name] for one in values]) for name in values[0]}
+def each_of(runs: Sequence[Run], axis: str) -> Iterator[tuple[Run, VectorProblem, Any, Group]]:
+    """The networks of each run at each label of an axis, and the problem that they learned."""
+    for run in runs:
+        problem = vector_problem(run.settings["data"])
+        for label, networks in run["networks"].each(axis):
+            yield run, problem, label, networks
 
 
 @gathered
-def measure_linear(job: Job, *, linear: Run) -> Iterator[pd.DataFrame]:
+def measure_penalties(job: Job, *, linear: Run) -> Iterator[pd.DataFrame]:
     """Noise penalty over its bound (`ratio`) and participation ratio of the hidden representation, at every snapshot.
 
     Along training they are called `course_ratio` and `course_participation_ratio`. The full batch has the number of
@@ -236,81 +166,58 @@ def measure_averages(
     the largest batch's network on the cross-entropy of the first `relu["examples"]` training examples, by half
     sigma^2 times the trace of the Hessian, and of its Gauss-Newton part, from `relu["probes"]` probes.
     """
-    for name, drawn, formulas in (
-        *_linear_averages(job, linear, sigmas, error=error, pairs=pairs),
-        *_relu_averages(job, noise[0], **relu),
-    ):
-        where = {"network": name[0], "sigma": name[1]}
-        for formula, predicted in formulas.items():
-            values = {"drawn": drawn.mean, "predicted": predicted, "ratio": drawn.mean / predicted}
-            values["standard_error"] = drawn.standard_error / predicted
-            yield tidy(values, {"seed": job.seeds}, formula=formula, **where)
+    yield from _linear_averages(job, linear, sigmas, error=error, pairs=pairs)
+    yield from _relu_averages(job, noise[0], **relu)
 
 
-Averages = Iterator[tuple[tuple[str, float], Estimate, dict[str, Tensor]]]
-"""(network, sigma), what was drawn, formula -> what it predicts (seed,)."""
-
-
-def _linear_averages(job: Job, run: Run, sigmas: list[float], *, error: float, pairs: int) -> Averages:
+def _linear_averages(job: Job, run: Run, sigmas: list[float], *, error: float, pairs: int) -> Iterator[pd.DataFrame]:
     x, y = (run["data"][name].double() for name in ("x", "y"))
     last, full = run["networks"].members.of("step")[-1], {"batch": x.shape[1], "sigma": run.settings["sigma"][0]}
     params = {name: w.double() for name, w in run["networks"].at(step=last, condition=full).items()}
-    weights = (params["w1"], params["w2"], x.mT @ x / x.shape[1])
-    loss = FullBatch.of(x, y, conditions=1)
+    weights, full_batch = (params["w1"], params["w2"], x.mT @ x / x.shape[1]), FullBatch.of(x, y)
+
+    def loss(params: Params) -> Tensor:
+        return full_batch(params["w1"] @ params["w2"])
+
     for sigma in sigmas:
-        exact = noise_excess(*weights, sigma)
+        exact, second = (noise_excess(*weights, sigma, fourth_order=order) for order in (True, False))
         draws = job.generators(f"draws {sigma:g}")
-        drawn = average_excess(loss, params, sigma, generators=draws, pairs=pairs, error=error * exact)
-        yield ("linear", sigma), drawn, {
-            "exact": exact, "second order": noise_excess(*weights, sigma, fourth_order=False)
-        }  # fmt: skip
+        drawn = increase_under_noise(loss, params, sigma, generators=draws, pairs=pairs, error=error * exact)
+        yield from _average_rows(job, drawn, {"exact": exact, "second order": second}, network="linear", sigma=sigma)
 
 
-def _relu_averages(job: Job, run: Run, *, sigmas: list[float], pairs: int, examples: int, probes: int) -> Averages:
-    train = problem_named(run.settings["data"]).data.train[:examples]
+def _relu_averages(
+    job: Job, run: Run, *, sigmas: list[float], pairs: int, examples: int, probes: int
+) -> Iterator[pd.DataFrame]:
     told = run.settings
+    train = vector_problem(told["data"]).data.train[:examples]
     condition = {"stream": "first", "batch": max(told["batches"]), "rate": told["rates"][0], "sigma": 0.0}
-    networks = Networks.of(run["networks"].at(condition=condition))
-    params = {key: value.double() for key, value in networks.params.items()}
-    y = train.y.expand(len(job.seeds), -1)
+    model, params = perceptrons(run["networks"].at(condition=condition))
+    params = {key: value.double() for key, value in params.items()}
+    x, y = train.x.double(), train.y.expand(len(job.seeds), -1)
 
     def outputs(params: Params) -> Tensor:
-        return networks.model.logits(params, train.x.double())
+        return model.logits(params, x)
 
     def loss(params: Params) -> Tensor:
         return cross_entropy_by_logsumexp(outputs(params), y)
 
     whole = hessian_trace(loss, params, probes=probes, generators=job.generators("Hessian"))
-    part = gauss_newton_trace(
-        outputs, params, loss="cross_entropy", probes=probes, generators=job.generators("Gauss-Newton")
-    )
+    streams = job.generators("Gauss-Newton")
+    part = gauss_newton_trace(outputs, params, loss="cross_entropy", probes=probes, generators=streams)
     for sigma in sigmas:
-        drawn = average_excess(loss, params, sigma, generators=job.generators(f"draws ReLU {sigma:g}"), pairs=pairs)
-        yield ("ReLU", sigma), drawn, {
-            "Hessian": sigma**2 / 2 * whole.mean, "Gauss-Newton": sigma**2 / 2 * part.mean
-        }  # fmt: skip
+        draws = job.generators(f"draws ReLU {sigma:g}")
+        drawn = increase_under_noise(loss, params, sigma, generators=draws, pairs=pairs)
+        formulas = {"Hessian": sigma**2 / 2 * whole.mean, "Gauss-Newton": sigma**2 / 2 * part.mean}
+        yield from _average_rows(job, drawn, formulas, network="ReLU", sigma=sigma)
 
 
-def average_excess(
-    loss: Callable[[Params], Tensor], params: Params, sigma: float, *, generators: Sequence[torch.Generator],
-    pairs: int, error: Tensor | float = inf, limit: int = 100,
-) -> Estimate:  # fmt: skip
-    """Mean of L(w + sigma xi) - L(w) over antithetic pairs of draws for each member, with its standard error.
-
-    Draws `pairs` at a time until every standard error is below `error` (member,), at most `limit` times.
-    """
-    noise = WeightNoise(generators, 1.0)
-    zero = {name: torch.zeros_like(value) for name, value in params.items()}
-    base, seen = loss(params), []
-    for _ in range(limit):
-        for _ in range(pairs):
-            step = noise.add(zero)
-            both = [loss({name: w + sign * sigma * step[name] for name, w in params.items()}) for sign in (1, -1)]
-            seen.append((both[0] + both[1]) / 2 - base)
-        found = Estimate.over(torch.stack(seen))
-        if bool((found.standard_error < error).all()):
-            break
-    return found
+def _average_rows(job: Job, drawn: Estimate, formulas: Mapping[str, Tensor], **where: Any) -> Iterator[pd.DataFrame]:
+    """What was drawn beside what each formula predicts, (seed,)."""
+    for formula, predicted in formulas.items():
+        values = {"drawn": drawn.mean, "predicted": predicted, "ratio": drawn.mean / predicted}
+        values["standard_error"] = drawn.standard_error / predicted
+        yield tidy(values, {"seed": job.seeds}, formula=formula, **where)
 
 
 @gathered

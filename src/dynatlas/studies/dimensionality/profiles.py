@@ -1,10 +1,9 @@
-"""Rows of a table: dimension of every layer on held-out inputs, what its profile comes to, accuracies."""
+"""Rows of a table: dimension of every layer on held-out inputs, what its profile comes to, decodability, accuracies."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from math import nan
 from typing import Any
 
 import pandas as pd
@@ -12,71 +11,71 @@ import torch
 from torch import Tensor
 
 from dynatlas.ensemble.classification import accuracy
-from dynatlas.ensemble.parameters import Params
 from dynatlas.instruments.dimension_profile import measure_dimension
-from dynatlas.jobs import Job
-from dynatlas.members import Group
+from dynatlas.instruments.lost import measurable, measure_kept
+from dynatlas.instruments.probes import decodability
+from dynatlas.members import Group, Members
+from dynatlas.models.convnet import ConvNet, ResNet
 from dynatlas.models.mlp import PopulationMLP
-from dynatlas.studies.dimensionality.problems import Problem
+from dynatlas.problems.vectors import VectorProblem
 from dynatlas.tables import tidy
 
 ESTIMATORS = ("mle", "twonn", "participation_ratio")
-MEASURED = (*ESTIMATORS, "dropped")
-"""Of every layer; `dropped` are points that were copies of another."""
 CHECKED = 5000
 """Of a large set so many training examples are enough to tell how well it was fitted."""
 WHOLE = -1
 """In the column `layer`: of the whole network."""
-Values = Mapping[str, Tensor]
+RELEVANT = 2
+"""The first latent variables of the manifold decide the label, the others are nuisance."""
+PENALTY = 0.1
+"""Of the ridge readouts of latent variables."""
 
 
 @dataclass(frozen=True)
 class Networks:
     """Networks of one condition, a seed each."""
 
-    model: PopulationMLP
-    params: Params
-    """Tensors (seed, ...)."""
+    members: Members
+    activations: Callable[[Tensor], list[Tensor]]
+    """Inputs (example, input) -> hidden layers and logits, (seed, example, unit) each."""
     diverged: Tensor
     """(seed,): training had not stayed finite when these parameters were taken."""
 
-    @classmethod
-    def of(cls, group: Group, *, activation: str = "relu") -> Networks:
-        """Those of a group with members (seed,): `w1`, `b1`, ... and which `diverged`."""
-        params = {name: tensor for name, tensor in group.items() if name != "diverged"}
-        weights = [w for name, w in params.items() if name[0] == "w"]
-        model = PopulationMLP((weights[0].shape[-2], *(w.shape[-1] for w in weights)), activation)
-        return cls(model, params, group["diverged"])
-
     def layers(self, x: Tensor) -> list[Tensor]:
         """Inputs, hidden layers and logits, (seed, example, unit) each."""
-        return [x.expand(len(self.diverged), *x.shape), *self.model.activations(self.params, x)]
+        return [x.expand(len(self.diverged), *x.shape), *self.activations(x)]
+
+    def dimensions(self, cloud: Tensor, kept: Tensor, estimators: Sequence[str] = ESTIMATORS) -> dict[str, Tensor]:
+        """`estimators` of a layer (seed, example, unit), and as `dropped` how many points were copies of another."""
+        names = (*estimators, "dropped")
+        return measure_kept(kept, names, lambda own: measure_dimension(own, estimators, dropped=True), cloud)
 
 
-def has_dimension(diverged: Tensor, clouds: Sequence[Tensor]) -> Tensor:
-    """(seed,): all layers (seed, example, unit) are finite, and none is the same for all inputs."""
-    finite = [cloud.isfinite().flatten(1).all(dim=1) for cloud in clouds]
-    spread = [(cloud != cloud[:, :1]).flatten(1).any(dim=1) for cloud in clouds]
-    return torch.stack([~diverged, *finite, *spread]).all(dim=0)
+def perceptrons(group: Group, activation: str = "relu") -> tuple[PopulationMLP, dict[str, Tensor]]:
+    """The model of a group's networks, and their parameters `w1`, `b1`, ..."""
+    params = {name: tensor for name, tensor in group.items() if name != "diverged"}
+    weights = [w for name, w in params.items() if name[0] == "w"]
+    return PopulationMLP((weights[0].shape[-2], *(w.shape[-1] for w in weights)), activation), params
 
 
-def dimensions(cloud: Tensor, kept: Tensor, estimators: Sequence[str] = ESTIMATORS) -> Values:
-    """`estimators` and `dropped` of a layer (seed, example, unit), (seed,) each; NaN for seeds that are not `kept`."""
-    found = measure_dimension(cloud[kept], estimators, dropped=True) if kept.any() else {}
-    return {name: over_seeds(found.get(name), kept) for name in (*estimators, "dropped")}
+def perceptrons_of_seeds(group: Group, activation: str = "relu") -> Networks:
+    """The networks of a group with members (seed,)."""
+    model, params = perceptrons(group, activation)
+    return Networks(group.members, lambda x: model.activations(params, x), group["diverged"])
 
 
-def over_seeds(values: Tensor | None, kept: Tensor) -> Tensor:
-    """Values (seed, ...) of all seeds from those of the seeds that were `kept`; NaN for the others."""
-    if values is None:
-        return torch.full(kept.shape, nan)
-    whole = torch.full((len(kept), *values.shape[1:]), nan, dtype=torch.promote_types(values.dtype, torch.float32))
-    whole[kept] = values.to(whole)
-    return whole
+def convolutional(model: ConvNet | ResNet, problem: VectorProblem, seed: int, diverged: Tensor) -> Networks:
+    """One network for images, of one seed; layers are flattened."""
+
+    @torch.no_grad()
+    def activations(x: Tensor) -> list[Tensor]:
+        return [layer.flatten(1)[None] for layer in model.layers(problem.as_images(x))]
+
+    return Networks(Members(seed=[seed]), activations, diverged[None])
 
 
 def layer_rows(
-    job: Job, problem: Problem, networks: Networks, *, learned: Tensor | None = None, **where: Any
+    problem: VectorProblem, networks: Networks, *, learned: Tensor | None = None, **where: Any
 ) -> Iterator[pd.DataFrame]:
     """Dimension of every layer on held-out inputs, the summaries of this profile, accuracies, and which were `lost`.
 
@@ -84,33 +83,21 @@ def layer_rows(
     A network that diverged, or has a layer that is the same for all inputs, has no dimension: it is `lost` (1), its
     accuracies are those of a guess, and its dimensions are infinite.
     """
-    clouds = networks.layers(problem.data.test.x)
-    learned = problem.data.train.y[:CHECKED] if learned is None else learned
-    answers = networks.model.logits(networks.params, problem.data.train.x[: learned.shape[-1]])
-    kept = has_dimension(networks.diverged, [*clouds, answers])
-    fitted = {
-        "test_accuracy": accuracy(clouds[-1], problem.data.test.y),
-        "train_accuracy": accuracy(answers, learned),
-    }
-    yield from profile_rows(job, problem, [dimensions(cloud, kept) for cloud in clouds[1:]], fitted, kept, **where)
-
-
-def profile_rows(
-    job: Job, problem: Problem, found: Sequence[Values], fitted: Values, kept: Tensor, **where: Any
-) -> Iterator[pd.DataFrame]:
-    """Rows of the inputs' dimensions, of those `found` in the layers, of their summaries, and of what was `fitted`.
-
-    All are (seed,); what is found of seeds that were not `kept` does not count.
-    """
-    seeds, lost = {"seed": job.seeds}, ~kept
+    train, test = problem.data.train, problem.data.test
+    learned = train.y[:CHECKED] if learned is None else learned
+    answers = networks.activations(train.x[: learned.shape[-1]])[-1]
+    clouds = networks.layers(test.x)
+    kept = ~networks.diverged & measurable([*clouds, answers])
+    seeds, lost = networks.members, ~kept
+    fitted = {"test_accuracy": accuracy(clouds[-1], test.y), "train_accuracy": accuracy(answers, learned)}
     guess = torch.tensor(1 / problem.classes, dtype=torch.float64)
     whole = {name: torch.where(kept, value, guess) for name, value in fitted.items()} | {"lost": lost}
     yield tidy(whole, seeds, layer=WHOLE, **where)
-    # all seeds see the same inputs
-    inputs = measure_dimension(problem.data.test.x, ESTIMATORS, dropped=True)
-    profile = [{name: value.expand(len(kept)) for name, value in inputs.items()}, *found]
-    layers = {name: torch.stack([one[name].double() for one in profile], dim=1) for name in MEASURED}
-    yield tidy(layers, {**seeds, "layer": range(len(profile))}, lost=lost, **where)
+    inputs = measure_dimension(test.x, ESTIMATORS, dropped=True)  # the same for all seeds
+    profile = [{name: value.expand(len(kept)) for name, value in inputs.items()}]
+    profile += [networks.dimensions(cloud, kept) for cloud in clouds[1:]]
+    layers = {name: torch.stack([one[name] for one in profile], dim=1) for name in inputs}
+    yield tidy(layers, seeds.times(layer=range(len(profile))), lost=lost, **where)
     for name in ESTIMATORS:
         yield tidy(summary(name, [one[name] for one in profile]), seeds, lost=lost, layer=WHOLE, **where)
 
@@ -125,3 +112,38 @@ def summary(name: str, profile: Sequence[Tensor]) -> dict[str, Tensor]:
     peak, last = hidden.amax(dim=0), hidden[-1]
     found = {"last": last, "expansion": peak - profile[0], "compression": peak - last}
     return {f"{key}_{name}": value for key, value in found.items()}
+
+
+def selection_rows(problem: VectorProblem, networks: Networks, **where: Any) -> Iterator[pd.DataFrame]:
+    """How well each layer's held-out activations give relevant and nuisance latent variables back."""
+    if problem.latents is None:
+        return
+    z, z_test = problem.latents.train.x, problem.latents.test.x
+
+    def readable(here: Tensor, there: Tensor) -> dict[str, Tensor]:
+        explained = decodability(here, z, there, z_test, alpha=PENALTY)
+        return {"relevant": explained[:, :RELEVANT].mean(-1), "nuisance": explained[:, RELEVANT:].mean(-1)}
+
+    fitted, heldout = (networks.layers(part.x) for part in (problem.data.train, problem.data.test))
+    kept = ~networks.diverged & measurable([*fitted, *heldout])
+    seeds, gaps = networks.members, []
+    for layer, clouds in enumerate(zip(fitted, heldout, strict=True)):
+        values = measure_kept(kept, ("relevant", "nuisance"), readable, *clouds)
+        gaps.append(values["relevant"] - values["nuisance"])
+        yield tidy(values | {"selection": gaps[-1]}, seeds, lost=~kept, layer=layer, **where)
+    yield tidy({"selection_change": gaps[-2] - gaps[1]}, seeds, lost=~kept, layer=WHOLE, **where)
+
+
+def course_rows(
+    problem: VectorProblem, trained: Group, estimators: Sequence[str], **where: Any
+) -> Iterator[pd.DataFrame]:
+    """Dimension of the first, middle and last hidden layer after the steps at which snapshots were taken."""
+    for step, own in trained.each("step"):
+        networks = perceptrons_of_seeds(own)
+        clouds = networks.layers(problem.data.test.x)
+        kept = ~networks.diverged & measurable(clouds)
+        hidden = len(clouds) - 2
+        for layer in sorted({1, (hidden + 1) // 2, hidden}):
+            found = networks.dimensions(clouds[layer], kept, estimators)
+            values = {f"course_{name}": found[name] for name in estimators}
+            yield tidy(values, networks.members, lost=~kept, step=step, layer=layer, **where)

@@ -9,7 +9,8 @@ from pydantic import Field
 from dynatlas.settings import Ascending, Count, Index, NonNegative, Positive, Settings, Several, Share
 
 Data = Annotated[
-    Literal["digits", "manifold", "mnist", "fashion_mnist", "kmnist", "cifar10"], Field(description="what is learned")
+    Literal["digits", "manifold", "mnist", "fashion_mnist", "kmnist", "cifar10", "cifar100"],
+    Field(description="what is learned"),
 ]
 DataSets = Annotated[Several[Data], Field(description="sets whose inputs are looked at")]
 Activation = Annotated[

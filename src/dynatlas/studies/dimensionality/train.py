@@ -7,9 +7,8 @@ tells of which training had not stayed finite by then: from there a network stan
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -27,17 +26,11 @@ from dynatlas.ensemble.schedules import Every
 from dynatlas.ensemble.watch import snapshot_at
 from dynatlas.jobs import Job
 from dynatlas.members import Group, Members, concatenate, stack
-from dynatlas.models.convnet import initialised
+from dynatlas.models.convnet import ConvNet, ResNet, convolutional_network, initialised
 from dynatlas.models.mlp import PopulationMLP
 from dynatlas.models.weight_noise import WeightNoise
-from dynatlas.studies.dimensionality.images import as_images, image_network
-from dynatlas.studies.dimensionality.losses import (
-    FullBatch,
-    MiniBatches,
-    linear_data,
-    squared_error,
-)
-from dynatlas.studies.dimensionality.problems import Problem, problem_named
+from dynatlas.problems.linear_regression import FullBatch, MiniBatches, linear_teacher, squared_error
+from dynatlas.problems.vectors import VectorProblem, vector_problem
 
 if TYPE_CHECKING:
     from dynatlas.studies.dimensionality.settings import (
@@ -68,36 +61,20 @@ GAINS = {"relu": math.sqrt(2), "identity": 1.0, "tanh": 5 / 3}
 """Initial weights are N(0, gain^2 / fan-in), gains as in `torch.nn.init.calculate_gain`: signals keep their size."""
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """How one stack of conditions learns: conditions share initial weights and batches, seed by seed."""
-
-    batch: int
-    steps: int
-    rates: Sequence[float]
-    """Learning rate of each condition."""
-    weight_noise: Sequence[float]
-    """Standard deviation of the noise on the weights at which gradients are taken, of each condition."""
-    stream: str = "batches"
-    snapshots: Sequence[int] = ()
-    """Steps after which the parameters are kept."""
-
-
 def train_profiles(
     job: Job, *, data: Data, arms: Arms, width: Width, depth: Depth, batch: Batch, steps: Steps,
     learning_rate: Rate, snapshots: Snapshots,
 ) -> Groups:  # fmt: skip
     """Every arm of this data set, which is an activation, after each number of steps (the first is 0)."""
-    problem = moved(problem_named(data), job.device)
-    recipe = Recipe(batch, steps, [learning_rate], [0.0], snapshots=snapshots)
+    problem = moved(vector_problem(data), job.device)
     found: dict[str, Group] = {}
-    along = Members(step=snapshots, seed=job.seeds)
-    labels = problem.data.train.y.expand(len(job.seeds), 1, -1)
     for name, activation in arms[data].items():
         model = network(problem, width, depth, activation)
-        fitted = learn(job, problem, model, recipe, labels, name=name)
-        diverged = {"diverged": fitted.diverged_by(snapshots)}
-        found[name] = Group(along, fitted.logs["snapshots"].at(snapshots) | diverged)
+        fitted = learn(
+            job, problem, model, name=name, batch=batch, steps=steps, rates=[learning_rate], snapshots=snapshots
+        )
+        networks = fitted.logs["snapshots"].at(snapshots) | {"diverged": fitted.diverged_by(snapshots)}
+        found[name] = Group(Members(step=snapshots, seed=job.seeds), networks)
     return {"networks": stack(found, "arm")}
 
 
@@ -110,20 +87,18 @@ def train_noise(
     Conditions are `batch`, `rate`, `sigma` of the noise on the weights, and `stream`: the largest batch is there once
     more with a second stream of batches.
     """
-    problem = moved(problem_named(data), job.device)
-    model = network(problem, width, depth)
-    largest = max(batches)
-    plain = [0.0] * len(rates)
-    recipes = {("first", size): Recipe(size, steps, rates, plain) for size in batches}
-    noisy = Recipe(largest, steps, [*rates, *rates[:1] * len(weight_noise)], [*plain, *weight_noise])
-    recipes["first", largest] = noisy
-    recipes["second", largest] = Recipe(largest, steps, rates[:1], plain[:1], stream="other batches")
-    found = []
-    for (stream, size), recipe in recipes.items():
-        pairs = zip(recipe.rates, recipe.weight_noise, strict=True)
-        conditions = [{"stream": stream, "batch": size, "rate": rate, "sigma": sigma} for rate, sigma in pairs]
-        labels = problem.data.train.y.expand(len(job.seeds), len(conditions), -1)
-        fitted = learn(job, problem, model, recipe, labels, name=f"batch {size}, {stream} stream")
+    problem = moved(vector_problem(data), job.device)
+    model, largest = network(problem, width, depth), max(batches)
+    levels = {("first", size): [(rate, 0.0) for rate in rates] for size in batches}
+    levels["first", largest] += [(rates[0], sigma) for sigma in weight_noise]
+    levels["second", largest] = [(rates[0], 0.0)]
+    streams, found = {"first": "batches", "second": "other batches"}, []
+    for (stream, size), own in levels.items():
+        conditions = [{"stream": stream, "batch": size, "rate": rate, "sigma": sigma} for rate, sigma in own]
+        fitted = learn(
+            job, problem, model, name=f"batch {size}, {stream} stream", batch=size, steps=steps,
+            rates=[rate for rate, _ in own], weight_noise=[sigma for _, sigma in own], stream=streams[stream],
+        )  # fmt: skip
         found.append(_learned(fitted, Members(seed=job.seeds, condition=conditions)))
     return {"networks": concatenate(found, "condition")}
 
@@ -136,15 +111,14 @@ def train_labels(
 
     Returns the networks by `fraction`, and the `labels` that they learned, `y` (seed, fraction, example).
     """
-    problem = moved(problem_named(data), job.device)
+    problem = moved(vector_problem(data), job.device)
     y = problem.data.train.y[:examples].cpu()
     drawn = [
         relabel_uniform(y, share, classes=problem.classes, generators=job.generators("labels")) for share in fraction
     ]
-    labels = torch.stack(drawn, dim=1).to(job.device)
-    recipe = Recipe(batch, steps, [learning_rate] * len(fraction), [0.0] * len(fraction))
-    fitted = learn(job, problem, network(problem, width, depth), recipe, labels, name="labels")
-    members = Members(seed=job.seeds, fraction=fraction)
+    labels, rates = torch.stack(drawn, dim=1).to(job.device), [learning_rate] * len(fraction)
+    model, members = network(problem, width, depth), Members(seed=job.seeds, fraction=fraction)
+    fitted = learn(job, problem, model, name="labels", batch=batch, steps=steps, rates=rates, labels=labels)
     return {"networks": _learned(fitted, members), "labels": Group(members, {"y": labels})}
 
 
@@ -152,49 +126,73 @@ def train_sizes(
     job: Job, *, data: Data, width: Width, depth: Depth, batch: Batch, steps: Steps, learning_rate: Rate, sizes: Sizes
 ) -> Groups:
     """The first examples alone, so many as `sizes` says: `examples` in the networks' axes."""
-    problem = moved(problem_named(data), job.device)
-    recipe = Recipe(batch, steps, [learning_rate], [0.0])
-    model = network(problem, width, depth)
-    found = {}
+    problem = moved(vector_problem(data), job.device)
+    model, found = network(problem, width, depth), {}
     for size in sizes:
         labels = problem.data.train.y[:size].expand(len(job.seeds), 1, -1)
-        fitted = learn(job, problem, model, recipe, labels, name=f"size {size}")
+        fitted = learn(
+            job, problem, model, name=f"size {size}", batch=batch, steps=steps, rates=[learning_rate], labels=labels
+        )
         found[size] = _learned(fitted, Members(seed=job.seeds))
     return {"networks": stack(found, "examples")}
 
 
-def network(problem: Problem, width: int, depth: int, activation: str = "relu") -> PopulationMLP:
+def network(problem: VectorProblem, width: int, depth: int, activation: str = "relu") -> PopulationMLP:
     """`depth` hidden layers of `width` units, initial weights by `GAINS`."""
     sizes = (problem.data.train.x.shape[1], *[width] * depth, problem.classes)
     return PopulationMLP(sizes, activation, gain=GAINS[activation])
 
 
-def learn(job: Job, problem: Problem, model: PopulationMLP, recipe: Recipe, labels: Tensor, *, name: str) -> Fitted:
-    """SGD on the cross-entropy with `labels` (seed, condition, example) of the first examples; batches are drawn
-    with replacement. Members are seed-major."""
-    seeds, conditions, examples = labels.shape
-    batches = job.generators(recipe.stream)
-    sigma = torch.tensor(recipe.weight_noise, device=job.device).repeat(seeds)
+def learn(job: Job, problem: VectorProblem, model: PopulationMLP, *, rates: Sequence[float], **more: Any) -> Fitted:
+    """`descend` of networks with the same initial weights for all conditions of a seed."""
+    start = model.initialise(job.generators("initialisation"), len(rates), shared=True)
+    return descend(job, problem, model.logits, start, rates=rates, **more)
+
+
+def descend(
+    job: Job,
+    problem: VectorProblem,
+    logits: Callable[[Params, Tensor], Tensor],
+    start: Params,
+    *,
+    name: str,
+    batch: int,
+    steps: int,
+    rates: Sequence[float],
+    weight_noise: Sequence[float] = (),
+    labels: Tensor | None = None,
+    stream: str = "batches",
+    snapshots: Sequence[int] = (),
+) -> Fitted:
+    """SGD on the cross-entropy; members are seed-major, and batches, with replacement, the same for all of a seed.
+
+    `rates` and `weight_noise` (the standard deviation of the noise on the weights at which gradients are taken) are
+    those of each condition. `labels` (seed, condition, example) of the first examples stand for the true ones of all;
+    batches come from the stream `stream`; `snapshots` are steps after which parameters are kept.
+    """
+    train, seeds, conditions = problem.data.train, len(job.seeds), len(rates)
+    labels = train.y.expand(seeds, conditions, -1) if labels is None else labels
+    batches = job.generators(stream)
+    sigma = torch.tensor(weight_noise, device=job.device).repeat(seeds)
     draws = job.generators("weight noise", device=job.device) if bool(sigma.any()) else []
     noise = WeightNoise(draws, sigma, conditions, shared=True) if draws else None
 
     def draw(step: int) -> tuple[Tensor, Tensor]:
-        index = draw_batch(examples, size=recipe.batch, generators=batches).to(job.device)
-        x = problem.data.train.x[index].repeat_interleave(conditions, dim=0)
+        index = draw_batch(labels.shape[2], size=batch, generators=batches).to(job.device)
+        x = train.x[index].repeat_interleave(conditions, dim=0)
         return x, labels.gather(2, index[:, None].expand(-1, conditions, -1)).flatten(0, 1)
 
-    def loss(params: Params, batch: tuple[Tensor, Tensor]) -> Tensor:
-        x, y = batch
-        return cross_entropy_by_logsumexp(model.logits(noise.add(params) if noise else params, x), y)
+    def loss(params: Params, drawn: tuple[Tensor, Tensor]) -> Tensor:
+        x, y = drawn
+        return cross_entropy_by_logsumexp(logits(noise.add(params) if noise else params, x), y)
 
-    start = model.initialise(job.generators("initialisation"), conditions, shared=True)
     return fit(
         draw,
         loss,
         moved(start, job.device),
-        steps=recipe.steps,
-        optimiser=SGD(lr=torch.tensor(recipe.rates, device=job.device).repeat(seeds)),
-        watches={"snapshots": snapshot_at(recipe.snapshots)} if recipe.snapshots else {},
+        steps=steps,
+        optimiser=SGD(lr=torch.tensor(rates, device=job.device).repeat(seeds)),
+        watches={"snapshots": snapshot_at(snapshots)} if snapshots else {},
         log_at=Every(100),
         job=job,
         name=name,
@@ -209,23 +207,18 @@ def train_images(
 
     Returns the `networks` under the names of the module's own tensors, and as `outcome` which `diverged`.
     """
-    problem = moved(problem_named(data), job.device)
-    build = image_network(problem, sizes[network])
-    ensemble = ModuleEnsemble([initialised(build, g).to(job.device) for g in job.generators("initialisation")])
-    batches = job.generators("batches")
-    train = problem.data.train
+    problem = moved(vector_problem(data), job.device)
 
-    def draw(step: int) -> tuple[Tensor, Tensor]:
-        index = draw_batch(len(train), size=batch, generators=batches).to(job.device)
-        return as_images(problem, train.x[index]), train.y[index]
+    def build() -> ConvNet | ResNet:
+        return convolutional_network(problem.image_shape[0], problem.classes, **sizes[network])
 
-    def loss(params: Params, drawn: tuple[Tensor, Tensor]) -> Tensor:
-        images, y = drawn
-        return cross_entropy_by_logsumexp(ensemble(params, images, shared=False), y)
+    ensemble = ModuleEnsemble([initialised(build, g) for g in job.generators("initialisation")])
 
-    start = ensemble.parameters
-    optimiser = SGD(lr=learning_rate)
-    fitted = fit(draw, loss, start, steps=steps, optimiser=optimiser, log_at=Every(100), job=job, name=network)
+    def logits(params: Params, x: Tensor) -> Tensor:
+        return ensemble(params, problem.as_images(x), shared=False)
+
+    start = moved(ensemble.parameters, job.device)
+    fitted = descend(job, problem, logits, start, name=network, batch=batch, steps=steps, rates=[learning_rate])
     seeds, diverged = Members(seed=job.seeds), fitted.diverged_at >= 0
     networks = {"untrained": seeds.group(start), "trained": seeds.group(fitted.parameters)}
     outcome = {"diverged": torch.stack([torch.zeros_like(diverged), diverged], dim=1)}
@@ -242,7 +235,7 @@ def train_linear(
     `examples`) and `sigma`, the noise on the weights. Also the `data` x (seed, example, input), y (seed, example,
     output).
     """
-    x, y = moved(linear_data(job.generators("data"), inputs=inputs, outputs=outputs, examples=examples), job.device)
+    x, y = moved(linear_teacher(job.generators("data"), inputs=inputs, outputs=outputs, examples=examples), job.device)
     model = PopulationMLP((inputs, units, outputs), "identity", bias=False, gain=1.0)
     found: list[Group] = []
 
@@ -256,12 +249,19 @@ def train_linear(
         arrays = {name: members.split(w, dim=1) for name, w in log.values.items()}
         found.append(Group(Members(step=log.steps, **members.axes), arrays))
 
+    def loss_of_all(params: Params, full: FullBatch) -> Tensor:
+        noisy = noise.add(params)
+        return full(noisy["w1"] @ noisy["w2"])
+
+    def loss_of_some(params: Params, drawn: tuple[Tensor, Tensor]) -> Tensor:
+        return squared_error(drawn[0] @ params["w1"] @ params["w2"], drawn[1])
+
     levels, draws = len(sigma), job.generators("weight noise", device=job.device)
     noise = WeightNoise(draws, torch.tensor(sigma, device=job.device).repeat(len(x)), levels, shared=True)
-    full = FullBatch.of(x, y, conditions=levels)
-    train(examples, sigma, lambda step: full, lambda params, whole: whole(noise.add(params)))
+    full = FullBatch.of(x, y, copies=levels)
+    train(examples, sigma, lambda step: full, loss_of_all)
     for size in batches:
-        train(size, [0.0], MiniBatches(x, y, size, job.generators("batches")), squared_error)
+        train(size, [0.0], MiniBatches(x, y, size, job.generators("batches")), loss_of_some)
     return {"networks": concatenate(found, "condition"), "data": Group(Members(seed=job.seeds), {"x": x, "y": y})}
 
 
