@@ -46,6 +46,19 @@ STUDY = "config/studies/toy.yaml"
         ([('jobs: {rate: "=rates"}', "jobs: {rate: []}")], ["lines.jobs.rate", "at least one value"]),
         ([('jobs: {rate: "=rates"}', "jobs: {rate: 0.1}")], ["lines.jobs.rate", "0.1", "list"]),
         ([('jobs: {rate: "=rates"}', "jobs: {rate: [0.1, 0.10]}")], ["lines", "two values give the file name"]),
+        (
+            [("  lines: {", "  lines: {seeds: 2, ")],
+            ["error: has 6 seeds at scale smoke, but lines, which it needs, has 2"],
+        ),
+        (
+            [("{steps: 20,", "{steps: 20, stepz: 3,")],
+            ["numbers.stepz: nothing reads this number; did you mean 'steps'"],
+        ),
+        (
+            [("{seeds: 6, points: 8}", "{seeds: 6, points: few}")],
+            ["at scale smoke: points.with.count: 'few'", "integer"],
+        ),
+        ([("{seeds: 6, points: 8}", "{seeds: 6}")], ["points.with.count", "no number 'points' at scale smoke"]),
         ([("needs: [biases]", "needs: [biasses]")], ["bias.needs", "'biasses'", "did you mean 'biases'"]),
         ([("needs: [error]", "needs: [eror]")], ["figures.errors.needs", "'eror'", "did you mean 'error'"]),
         ([("needs: [error]", "needs: [lines]")], ["figures.errors.needs", "'lines'", "no such measure"]),
