@@ -7,7 +7,6 @@ import math
 import pytest
 import torch
 
-from dynatlas.ensemble.classification import cross_entropy_by_logsumexp
 from dynatlas.instruments.curvature import increase_under_noise
 from dynatlas.instruments.dimension import participation_ratio
 from dynatlas.jobs import Job, Run
@@ -17,7 +16,7 @@ from dynatlas.problems.vectors import vector_problem
 from dynatlas.studies.dimensionality.linear_network import noise_excess, noise_penalty, penalty_bound
 from dynatlas.studies.dimensionality.measure import measure_image_layers, measure_noisy
 from dynatlas.studies.dimensionality.profiles import summary
-from dynatlas.studies.dimensionality.train import learn, network, train_images, train_noise
+from dynatlas.studies.dimensionality.train import train_images, train_noise
 
 JOB = Job(study="test", seeds=[0, 1])
 
@@ -126,39 +125,6 @@ def test_profiles_of_images_are_those_of_each_network_and_lost_ones_have_none():
     assert [found["trained", seed, -1, "lost"] for seed in JOB.seeds] == [1, 0]
     assert found["trained", 0, -1, "last_mle"] == math.inf
     assert all(math.isfinite(found[*one, -1, "last_mle"]) for one in (("trained", 1), ("untrained", 0)))
-
-
-def trained(seeds, *, batch=8, steps=5, rates=(0.05,), **settings):
-    problem = vector_problem("digits")
-    labels = problem.data.train.y[:60].expand(len(seeds), len(rates), -1)
-    given = {"batch": batch, "steps": steps, "rates": rates, "labels": labels, **settings}
-    return learn(Job(study="test", seeds=seeds), problem, network(problem, 6, 2), name="fit", **given).parameters
-
-
-def test_conditions_of_a_seed_share_weights_and_batches_and_differ_by_their_noise():
-    both = trained([3], rates=[0.05, 0.05, 0.05], weight_noise=[0.0, 0.0, 0.3])
-    assert torch.equal(both["w1"][0], both["w1"][1])
-    assert not torch.equal(both["w1"][0], both["w1"][2])
-    plain = trained([3])
-    torch.testing.assert_close(plain["w1"][0], both["w1"][0])
-    assert not torch.allclose(trained([3], stream="other batches")["w1"], plain["w1"])
-
-
-def test_one_step_of_learning_is_a_step_of_gradient_descent():
-    train, model = vector_problem("digits").data.train, network(vector_problem("digits"), 6, 2)
-    start = model.initialise(JOB.generators("initialisation"))
-    params = {name: w.clone().requires_grad_() for name, w in start.items()}
-    index = torch.stack([torch.randint(60, (8,), generator=g) for g in JOB.generators("batches")])
-    cross_entropy_by_logsumexp(model.logits(params, train.x[index]), train.y[index]).sum().backward()
-    found = trained([0, 1], steps=1, rates=[0.1])
-    for name, w in params.items():
-        torch.testing.assert_close(found[name], (w - 0.1 * w.grad).detach())
-
-
-def test_one_more_seed_leaves_the_others():
-    few, more = (trained(seeds, rates=[0.05, 0.02], weight_noise=[0.0, 0.1]) for seeds in ([1], [1, 2]))
-    for name in few:
-        torch.testing.assert_close(few[name], more[name][:2], rtol=1e-6, atol=1e-7)
 
 
 def test_weight_noise_goes_with_the_largest_batch_and_the_first_rate():

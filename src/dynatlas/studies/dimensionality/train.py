@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from dynatlas.datasets.batches import draw_batch
 from dynatlas.datasets.labels import relabel_uniform
 from dynatlas.devices import moved
 from dynatlas.ensemble.classification import cross_entropy_by_logsumexp
+from dynatlas.ensemble.classifiers import train_classifiers
 from dynatlas.ensemble.fit import Fitted, fit
 from dynatlas.ensemble.methods import Draw, Loss
 from dynatlas.ensemble.modules import ModuleEnsemble
@@ -71,7 +71,14 @@ def train_profiles(
     for name, activation in arms[data].items():
         model = network(problem, width, depth, activation)
         fitted = learn(
-            job, problem, model, name=name, batch=batch, steps=steps, rates=[learning_rate], snapshots=snapshots
+            job,
+            problem,
+            model,
+            name=name,
+            batch=batch,
+            steps=steps,
+            learning_rates=[learning_rate],
+            snapshots=snapshots,
         )
         networks = fitted.logs["snapshots"].at(snapshots) | {"diverged": fitted.diverged_by(snapshots)}
         found[name] = Group(Members(step=snapshots, seed=job.seeds), networks)
@@ -97,7 +104,7 @@ def train_noise(
         conditions = [{"stream": stream, "batch": size, "rate": rate, "sigma": sigma} for rate, sigma in own]
         fitted = learn(
             job, problem, model, name=f"batch {size}, {stream} stream", batch=size, steps=steps,
-            rates=[rate for rate, _ in own], weight_noise=[sigma for _, sigma in own], stream=streams[stream],
+            learning_rates=[rate for rate, _ in own], weight_noise=[sigma for _, sigma in own], stream=streams[stream],
         )  # fmt: skip
         found.append(_learned(fitted, Members(seed=job.seeds, condition=conditions)))
     return {"networks": concatenate(found, "condition")}
@@ -118,7 +125,7 @@ def train_labels(
     ]
     labels, rates = torch.stack(drawn, dim=1).to(job.device), [learning_rate] * len(fraction)
     model, members = network(problem, width, depth), Members(seed=job.seeds, fraction=fraction)
-    fitted = learn(job, problem, model, name="labels", batch=batch, steps=steps, rates=rates, labels=labels)
+    fitted = learn(job, problem, model, name="labels", batch=batch, steps=steps, learning_rates=rates, labels=labels)
     return {"networks": _learned(fitted, members), "labels": Group(members, {"y": labels})}
 
 
@@ -131,7 +138,14 @@ def train_sizes(
     for size in sizes:
         labels = problem.data.train.y[:size].expand(len(job.seeds), 1, -1)
         fitted = learn(
-            job, problem, model, name=f"size {size}", batch=batch, steps=steps, rates=[learning_rate], labels=labels
+            job,
+            problem,
+            model,
+            name=f"size {size}",
+            batch=batch,
+            steps=steps,
+            learning_rates=[learning_rate],
+            labels=labels,
         )
         found[size] = _learned(fitted, Members(seed=job.seeds))
     return {"networks": stack(found, "examples")}
@@ -143,60 +157,19 @@ def network(problem: VectorProblem, width: int, depth: int, activation: str = "r
     return PopulationMLP(sizes, activation, gain=GAINS[activation])
 
 
-def learn(job: Job, problem: VectorProblem, model: PopulationMLP, *, rates: Sequence[float], **more: Any) -> Fitted:
-    """`descend` of networks with the same initial weights for all conditions of a seed."""
-    start = model.initialise(job.generators("initialisation"), len(rates), shared=True)
-    return descend(job, problem, model.logits, start, rates=rates, **more)
+def learn(
+    job: Job, problem: VectorProblem, model: PopulationMLP, *, learning_rates: Sequence[float], **more: Any
+) -> Fitted:
+    """`train_classifiers` from the same initial weights for all conditions of a seed."""
+    start = model.initialise(job.generators("initialisation"), len(learning_rates), shared=True)
+    return descend(job, problem, model.logits, start, learning_rates=learning_rates, **more)
 
 
 def descend(
-    job: Job,
-    problem: VectorProblem,
-    logits: Callable[[Params, Tensor], Tensor],
-    start: Params,
-    *,
-    name: str,
-    batch: int,
-    steps: int,
-    rates: Sequence[float],
-    weight_noise: Sequence[float] = (),
-    labels: Tensor | None = None,
-    stream: str = "batches",
-    snapshots: Sequence[int] = (),
+    job: Job, problem: VectorProblem, logits: Callable[[Params, Tensor], Tensor], start: Params, **more: Any
 ) -> Fitted:
-    """SGD on the cross-entropy; members are seed-major, and batches, with replacement, the same for all of a seed.
-
-    `rates` and `weight_noise` (the standard deviation of the noise on the weights at which gradients are taken) are
-    those of each condition. `labels` (seed, condition, example) of the first examples stand for the true ones of all;
-    batches come from the stream `stream`; `snapshots` are steps after which parameters are kept.
-    """
-    train, seeds, conditions = problem.data.train, len(job.seeds), len(rates)
-    labels = train.y.expand(seeds, conditions, -1) if labels is None else labels
-    batches = job.generators(stream)
-    sigma = torch.tensor(weight_noise, device=job.device).repeat(seeds)
-    draws = job.generators("weight noise", device=job.device) if bool(sigma.any()) else []
-    noise = WeightNoise(draws, sigma, conditions, shared=True) if draws else None
-
-    def draw(step: int) -> tuple[Tensor, Tensor]:
-        index = draw_batch(labels.shape[2], size=batch, generators=batches).to(job.device)
-        x = train.x[index].repeat_interleave(conditions, dim=0)
-        return x, labels.gather(2, index[:, None].expand(-1, conditions, -1)).flatten(0, 1)
-
-    def loss(params: Params, drawn: tuple[Tensor, Tensor]) -> Tensor:
-        x, y = drawn
-        return cross_entropy_by_logsumexp(logits(noise.add(params) if noise else params, x), y)
-
-    return fit(
-        draw,
-        loss,
-        moved(start, job.device),
-        steps=steps,
-        optimiser=SGD(lr=torch.tensor(rates, device=job.device).repeat(seeds)),
-        watches={"snapshots": snapshot_at(snapshots)} if snapshots else {},
-        log_at=Every(100),
-        job=job,
-        name=name,
-    )
+    """`train_classifiers` with the loss of all networks of this study."""
+    return train_classifiers(job, problem.data.train, logits, start, loss=cross_entropy_by_logsumexp, **more)
 
 
 def train_images(
@@ -218,7 +191,9 @@ def train_images(
         return ensemble(params, problem.as_images(x), shared=False)
 
     start = moved(ensemble.parameters, job.device)
-    fitted = descend(job, problem, logits, start, name=network, batch=batch, steps=steps, rates=[learning_rate])
+    fitted = descend(
+        job, problem, logits, start, name=network, batch=batch, steps=steps, learning_rates=[learning_rate]
+    )
     seeds, diverged = Members(seed=job.seeds), fitted.diverged_at >= 0
     networks = {"untrained": seeds.group(start), "trained": seeds.group(fitted.parameters)}
     outcome = {"diverged": torch.stack([torch.zeros_like(diverged), diverged], dim=1)}
