@@ -95,3 +95,37 @@ def test_mistakes_are_named():
         GradientProjection(0.0)
     with pytest.raises(ValueError, match="do not fit"):
         GradientProjection(0.1).update_covariances(normal(SAMPLES, 8), normal(SAMPLES, 2), normal(7, 5))
+
+
+def network(seed: int) -> dict[str, torch.Tensor]:
+    shapes = {"w_in": (N_IN, N), "w_rec": (N, N), "b": (N,), "w_out": (N, N_OUT), "b_out": (N_OUT,)}
+    return {name: normal(2, *shape, seed=seed + k) for k, (name, shape) in enumerate(shapes.items())}
+
+
+def test_steps_after_a_trials_end_are_no_samples():
+    x, states, y = (normal(2, 6, 4, width, seed=width) for width in (N_IN, N, N_OUT))  # (member, time, trial, ...)
+    t_last = torch.tensor([[5, 2, 3, 4], [1, 2, 5, 4]])
+    ours, params = GradientProjection(0.1), network(40)
+    ours.take_in(params, x, states, y, t_last)
+    for member in range(2):
+        alive = torch.arange(6)[:, None] <= t_last[member]
+        z, wanted = torch.cat([x, states], dim=-1)[member][alive], y[member][alive]
+        unpadded, samples = GradientProjection(0.1), len(z)
+        rescaled = ((samples - 1) / samples * 24 / 23) ** 0.5  # our mean over samples, not samples - 1, times 24 / 23
+        weights = torch.cat([params["w_in"], params["w_rec"]], dim=1)[member]
+        unpadded.update_covariances(z * rescaled, wanted * rescaled, weights)
+        for name in ("P_in", "P_out", "P_rec", "P_y"):
+            torch.testing.assert_close(getattr(ours, name)[member], getattr(unpadded, name), rtol=0, atol=1e-9)
+
+
+def test_a_networks_update_is_projected_whole_and_its_biases_are_held_unless_alpha_is_infinite():
+    projection, update = GradientProjection(torch.tensor([0.1, torch.inf])), network(50)
+    projection.update_covariances(**task(0, 2))
+    found = projection.project_network(update)
+    whole, w_out = projection.project(torch.cat([update["w_in"], update["w_rec"]], dim=1), update["w_out"])
+    assert torch.equal(torch.cat([found["w_in"], found["w_rec"]], dim=1), whole)
+    assert torch.equal(found["w_out"], w_out)
+    for name in ("b", "b_out"):
+        assert not found[name][0].any()
+        assert torch.equal(found[name][1], update[name][1])
+    torch.testing.assert_close(found["w_rec"][1], update["w_rec"][1])

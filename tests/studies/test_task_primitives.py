@@ -12,6 +12,7 @@ from dynatlas.jobs import Job, Run
 from dynatlas.members import Group, Members
 from dynatlas.models.rnn import rollout
 from dynatlas.optim.ridge import moments
+from dynatlas.problems.cognitive import NineTasks
 from dynatlas.studies.task_primitives import measure, train
 from dynatlas.studies.task_primitives.costs import (
     FORMULAS,
@@ -23,7 +24,7 @@ from dynatlas.studies.task_primitives.costs import (
     updates,
 )
 from dynatlas.studies.task_primitives.readouts import Exam, learned_in_turn, loss_from_sums, refitted_in_turn
-from dynatlas.studies.task_primitives.world import TASKS, Strategy, World
+from dynatlas.studies.task_primitives.strategies import TASKS, Strategy
 from dynatlas.tasks.multitask import masked_loss
 
 WORLD = {"timing": "quick", "dt": 100, "sigma_x": 0.02, "sigma_rec": 0.05, "evaluation_trials": 6}
@@ -34,7 +35,7 @@ JOB = Job(study="task-primitives", seeds=[0, 1])
 
 @pytest.mark.parametrize(("name", "total"), [("MP", 11547), ("SEP", 17667), ("JOINT", 28483), ("DP", 30907)])
 def test_parameters_are_those_that_were_counted_by_hand(name, total):
-    built = build(name, World(**WORLD), modules=4, units=40, generators=JOB.generators("sizes"))
+    built = build(name, NineTasks(**WORLD), modules=4, units=40, generators=JOB.generators("sizes"))
     found = counts(built, name, modules=4, units=40)
     assert found["total_parameters"].item() == total
     assert found["count_error"].item() == 0
@@ -43,7 +44,7 @@ def test_parameters_are_those_that_were_counted_by_hand(name, total):
 @pytest.mark.parametrize(("name", "size"), product(FORMULAS, [(4, 8), (2, 20), (5, 3)]))
 def test_built_networks_have_the_parameters_of_the_formulas(name, size):
     modules, units = size
-    built = build(name, World(**WORLD), modules=modules, units=units, generators=JOB.generators("sizes"))
+    built = build(name, NineTasks(**WORLD), modules=modules, units=units, generators=JOB.generators("sizes"))
     found = counts(built, name, modules=modules, units=units)
     assert found["count_error"].item() == found["marginal_error"].item() == 0
 
@@ -97,7 +98,7 @@ def test_own_readouts_forget_nothing_and_a_shared_one_does():
 
 
 def test_loss_from_sums_is_the_loss_over_trials():
-    setting = World(**WORLD)
+    setting = NineTasks(**WORLD)
     batch = setting.trials(["MemPro"] * 5, JOB.generators("readout"))
     states = torch.rand(2, *batch.x.shape[1:3], 4, dtype=torch.float64)
     with_one = torch.cat([states, torch.ones_like(states[..., :1])], dim=-1)
@@ -158,4 +159,4 @@ def test_the_papers_time_step_runs():
     run = train.train_primitives(JOB, strategy=["MP"], units=4, **small)
     joint = train.train_joint(JOB, units=8, every=1, **small)
     assert all(w.isfinite().all() for group in (*run.values(), *joint.values()) for w in group.values())
-    assert World(**PAPER_WORLD).trials(["MultiMem"], JOB.generators("task")).x.shape[1] > 200
+    assert NineTasks(**PAPER_WORLD).trials(["MultiMem"], JOB.generators("task")).x.shape[1] > 200

@@ -6,6 +6,8 @@ continual learning", NeurIPS 2020; in the form of Marton et al. 2021.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 
@@ -64,6 +66,29 @@ class GradientProjection:
         if self.P_in is None or self.P_out is None or self.P_rec is None or self.P_y is None:
             return dW, dW_out
         return self.P_in @ dW @ self.P_out, self.P_rec @ dW_out @ self.P_y
+
+    def take_in(self, params: Mapping[str, Tensor], x: Tensor, states: Tensor, y: Tensor, t_last: Tensor) -> None:
+        """`update_covariances` from what networks `models.rnn` did on trials of the task just learned.
+
+        Inputs x, states and targets y are (member, time, trial, ...); steps after a trial's last, `t_last` (member,
+        trial), are no samples: they weigh nothing, and the covariances divide by the number of the others.
+        """
+        alive = (torch.arange(x.shape[1], device=x.device)[:, None] <= t_last[:, None])[..., None]
+        alive = alive * alive.mean((1, 2), keepdim=True, dtype=x.dtype).rsqrt()
+        z = (torch.cat([x, states], dim=-1) * alive).flatten(1, 2)
+        weights = torch.cat([params["w_in"], params["w_rec"]], dim=1)
+        self.update_covariances(z, (y * alive).flatten(1, 2), weights)
+
+    def project_network(self, update: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """`project` for the update of all parameters (member, ...) of `models.rnn`.
+
+        Biases do not learn, from the first task on: they have no projection. Where alpha is infinite all learns.
+        """
+        n_in = update["w_in"].shape[1]
+        whole, w_out = self.project(torch.cat([update["w_in"], update["w_rec"]], dim=1), update["w_out"])
+        plain = torch.as_tensor(self.alpha, device=w_out.device).isinf().to(w_out).unsqueeze(-1)
+        biases = {name: update[name] * plain for name in ("b", "b_out")}
+        return {"w_in": whole[:, :n_in], "w_rec": whole[:, n_in:], "w_out": w_out, **biases}
 
 
 def _second_moment(samples: Tensor) -> Tensor:

@@ -14,7 +14,8 @@ from dynatlas.instruments.accounting import Updates, count_built, count_updates
 from dynatlas.jobs import Run
 from dynatlas.members import Group, Members
 from dynatlas.models.modular import assemble_modules
-from dynatlas.studies.task_primitives.world import NETWORK, TASKS, Strategy, World
+from dynatlas.problems.cognitive import NineTasks
+from dynatlas.studies.task_primitives.strategies import NETWORK, TASKS, Strategy
 from dynatlas.tasks.multitask import INPUT_CHANNELS, OUTPUT_CHANNELS, SENSORY_INPUTS
 from dynatlas.tasks.primitives import inputs_seen
 
@@ -83,7 +84,7 @@ def _one_task(strategy: Strategy, name: str) -> Tensor:
     return count_built({key: whole[key] for key in trained})[0]
 
 
-def build(name: str, setting: World, *, modules: int, units: int, generators: Sequence[Generator]) -> Strategy:
+def build(name: str, setting: NineTasks, *, modules: int, units: int, generators: Sequence[Generator]) -> Strategy:
     """An untrained strategy of another size, put together as the trained ones are."""
     each, outputs = Members(seed=range(len(generators))), len(OUTPUT_CHANNELS)
     for_tasks = each.times(task=TASKS)

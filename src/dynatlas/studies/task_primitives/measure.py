@@ -16,6 +16,7 @@ from dynatlas.instruments.perturb import contiguous_lesions, family_named, pertu
 from dynatlas.jobs import Job, Run
 from dynatlas.models.model import Params
 from dynatlas.models.rnn import rollout
+from dynatlas.problems.cognitive import NineTasks
 from dynatlas.reductions import mean_over_first
 from dynatlas.studies.task_primitives.costs import (
     FORMULAS,
@@ -27,7 +28,7 @@ from dynatlas.studies.task_primitives.costs import (
     trials_seen,
     updates,
 )
-from dynatlas.studies.task_primitives.world import MODULES, SHARED, TASKS, Strategy, World, own_of, strategies_of
+from dynatlas.studies.task_primitives.strategies import MODULES, SHARED, TASKS, Strategy, own_of, strategies_of
 from dynatlas.tables import gathered, tidy
 from dynatlas.tasks.multitask import OUTPUT_CHANNELS, build_trial
 from dynatlas.tasks.primitives import PRIMITIVES, STREAM_CHANNELS
@@ -47,9 +48,9 @@ def measure_accuracy(
     job: Job, *, readouts: Run, separate: Run, joint: Run, sequential: Run, world: Setting
 ) -> Iterator[pd.DataFrame]:
     """Accuracy of every strategy on every task, unperturbed, on the shared evaluation trials."""
-    setting = World(**world)
+    setting = NineTasks(**world)
     for name, strategy in strategies_of(readouts, separate, joint, sequential, device=job.device).items():
-        right = setting.accuracies(job, strategy)
+        right = setting.accuracies(job, strategy.for_task)
         yield tidy({"accuracy": right}, {"seed": job.seeds, "task": TASKS}, strategy=name)
 
 
@@ -62,10 +63,10 @@ def measure_perturbations(
 
     Also, per family, `retained` (see `retained_above_chance`) and `retained_raw`, the same without the floor of chance.
     """
-    setting, seeds = World(**world), {"seed": job.seeds}
+    setting, seeds = NineTasks(**world), {"seed": job.seeds}
     found = strategies_of(readouts, separate, joint, sequential, device=job.device)
     for name in strategies:
-        intact = setting.accuracies(job, found[name]).mean(1)
+        intact = setting.accuracies(job, found[name].for_task).mean(1)
         for family, magnitudes in families[part].items():
             where = {"strategy": name, "family": family, "unit": family_named(family).magnitude}
             hurt = torch.stack([perturbed_accuracy(job, setting, found[name], family, size) for size in magnitudes])
@@ -79,7 +80,7 @@ def retained_above_chance(hurt: Tensor, intact: Tensor) -> Tensor:
     return mean_over_first((hurt - CHANCE) / (intact - CHANCE))
 
 
-def perturbed_accuracy(job: Job, setting: World, strategy: Strategy, family: str, magnitude: float) -> Tensor:
+def perturbed_accuracy(job: Job, setting: NineTasks, strategy: Strategy, family: str, magnitude: float) -> Tensor:
     """Accuracy (seed,) under one perturbation, mean over the nine tasks and the parts of a lesion.
 
     The draws depend neither on the magnitude nor, for networks of one size, on the strategy. Where there are nine
@@ -108,14 +109,14 @@ def measure_lesions(
     each module, `interaction` the mean square of that matrix without its module and task means, `retained` as in the
     battery of perturbations.
     """
-    setting = World(**world)
+    setting = NineTasks(**world)
     for name, strategy in strategies_of(readouts, separate, joint, sequential, device=job.device).items():
         if name not in strategies:
             continue
-        intact = setting.accuracies(job, strategy)
+        intact = setting.accuracies(job, strategy.for_task)
         for cut, masks in _cuts(job, strategy.units, everywhere=name == "MP").items():
             silenced = NAMED_MODULES if cut == "module" and name in ("MP", "MPu") else _quarters()
-            hurt = torch.stack([setting.accuracies(job, strategy, unit_mask=mask) for mask in masks], dim=1)
+            hurt = torch.stack([setting.accuracies(job, strategy.for_task, unit_mask=mask) for mask in masks], dim=1)
             lost = intact[:, None] - hurt
             axes = {"seed": job.seeds, "silenced": silenced, "task": TASKS}
             yield tidy({"accuracy": hurt, "lost": lost}, axes, strategy=name, cut=cut)
@@ -168,7 +169,7 @@ def measure_dimension(
     world: Setting,
 ) -> Iterator[pd.DataFrame]:  # fmt: skip
     """Participation ratio of the noise-free states on `trials` trials of each task, all steps of them together."""
-    setting = World(**world)
+    setting = NineTasks(**world)
     found = strategies_of(readouts, separate, joint, sequential, device=job.device)
     for task in TASKS:
         batch = setting.trials([task] * trials, job.generators(f"states {task}"), sigma_x=0.0)
@@ -191,7 +192,7 @@ def measure_examples(
     of each of `tasks`, one a direction, on their first two principal components (signs so that the last state of the
     first trial is positive).
     """
-    setting, seed = World(**world), job.seeds[0]
+    setting, seed = NineTasks(**world), job.seeds[0]
     for task in TASKS:
         batch = setting.trials([task], [job.generator(f"example {task}", seed)], sigma_x=0.0)
         steps = int(batch.t_last[0, 0]) + 1
@@ -206,7 +207,7 @@ def measure_examples(
             yield tidy({"pc1": paths[..., 0], "pc2": paths[..., 1]}, axes, seed=seed, shown=name, task=task)
 
 
-def _projected(setting: World, params: Params, task: str, directions: int = 8) -> Tensor:
+def _projected(setting: NineTasks, params: Params, task: str, directions: int = 8) -> Tensor:
     """States of the first seed (direction, time, 2) on their first two principal components, noise-free."""
     angles = torch.arange(directions) * (2 * math.pi / directions)
     trial = build_trial(
@@ -239,7 +240,7 @@ def measure_costs(
         own = counts(found[name], name, modules=MODULES, units=units)
         yield tidy(own, seeds, **cost_of(name, size=f"{MODULES} x {units}"))
         for modules, small in (size for size in sizes if size != [MODULES, units]):
-            built = build(name, World(**world), modules=modules, units=small, generators=job.generators("sizes"))
+            built = build(name, NineTasks(**world), modules=modules, units=small, generators=job.generators("sizes"))
             error = counts(built, name, modules=modules, units=small)["count_error"]
             yield tidy({"count_error": error}, seeds, **cost_of(name, size=f"{modules} x {small}"))
     before = float(primitives["sizes"].at(strategy="MP")["scalars"]) * primitives.settings["steps"]

@@ -18,7 +18,8 @@ from dynatlas.jobs import Job
 from dynatlas.models.initial import gaussian
 from dynatlas.models.rnn import readout, rollout
 from dynatlas.optim.ridge import Moments, moments, solve
-from dynatlas.studies.task_primitives.world import TASKS, World
+from dynatlas.problems.cognitive import NineTasks
+from dynatlas.studies.task_primitives.strategies import TASKS
 from dynatlas.tasks.multitask import correct
 
 CHANNEL_WEIGHTS = (4.0, 1.0, 1.0)
@@ -35,7 +36,7 @@ class Exam:
     """For each task: the wanted directions (seed, trial)."""
 
     @classmethod
-    def of(cls, job: Job, setting: World, network: Mapping[str, Tensor]) -> Exam:
+    def of(cls, job: Job, setting: NineTasks, network: Mapping[str, Tensor]) -> Exam:
         """The states that a network (seed, ...) has on the evaluation trials."""
         states, loc = zip(*(setting.final_states(job, network, task) for task in TASKS), strict=True)
         return cls(states, loc)
@@ -46,7 +47,7 @@ class Exam:
 
 
 def sums_over_trials(
-    job: Job, setting: World, network: Mapping[str, Tensor], task: str, *, trials: int
+    job: Job, setting: NineTasks, network: Mapping[str, Tensor], task: str, *, trials: int
 ) -> tuple[Moments, Moments]:
     """Moments of states and targets on new trials: weighted by c, for ridge; by c^2, with a 1, for the loss."""
     batch = moved(setting.trials([task] * trials, job.generators(f"readout {task}")), job.device)

@@ -1,13 +1,12 @@
 """What is trained: modules and dense networks on primitives, readouts on their frozen states, and all comparators.
 
 Every run returns a group `networks` (`w_in`, `w_rec`, `b`), and where they have learned the tasks a group `readouts`
-(`w_out`, `b_out`): axes (seed, strategy), and `task` where there is one of them for each task; see `world.Strategy`.
+(`w_out`, `b_out`): axes (seed, strategy), and `task` where there is one of them for each task; see `Strategy`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -23,8 +22,9 @@ from dynatlas.ensemble.watch import Watch
 from dynatlas.jobs import Job, Run
 from dynatlas.members import Group, Members, concatenate, stack
 from dynatlas.models.modular import assemble_modules
-from dynatlas.models.rnn import readout, rollout
+from dynatlas.models.rnn import ElmanRNN, readout
 from dynatlas.optim.gradient_projection import GradientProjection
+from dynatlas.problems.cognitive import NineTasks
 from dynatlas.studies.task_primitives.readouts import (
     Exam,
     learn_by_gradient,
@@ -33,8 +33,8 @@ from dynatlas.studies.task_primitives.readouts import (
     ridge_readouts,
     sums_over_trials,
 )
-from dynatlas.studies.task_primitives.world import MODULES, NETWORK, SHARED, TASKS, World
-from dynatlas.tasks.multitask import INPUT_CHANNELS, OUTPUT_CHANNELS, SENSORY_INPUTS, Batch, masked_loss
+from dynatlas.studies.task_primitives.strategies import MODULES, NETWORK, READOUT, SHARED, TASKS, Strategy
+from dynatlas.tasks.multitask import INPUT_CHANNELS, OUTPUT_CHANNELS, SENSORY_INPUTS, Batch
 from dynatlas.tasks.primitives import Stream, inputs_seen, outputs_used
 
 if TYPE_CHECKING:
@@ -55,7 +55,6 @@ if TYPE_CHECKING:
 
 
 Groups = dict[str, Group]
-READOUT = ("w_out", "b_out")
 IN_TURN: dict[str, Any] = {"learned": range(1, len(TASKS) + 1), "task": TASKS}
 """Axes of accuracies on every task after so many tasks were learned."""
 
@@ -68,7 +67,7 @@ def train_primitives(
     The modules of MP see only their primitive's modality, those of MPu see everything; both start from the same weights
     and learn on the same streams. Returns the assembled networks, and in `sizes` how many `scalars` learned.
     """
-    setting, kinds = World(**world), len(strategy)
+    setting, kinds = NineTasks(**world), len(strategy)
     members = Members(seed=job.seeds, strategy=strategy, module=range(MODULES))
     used = outputs_used()
     rnn = setting.network(SENSORY_INPUTS, units, used.shape[1])
@@ -113,7 +112,7 @@ def train_dense_primitives(
 
     `steps` names the strategies and how long each one trains; all start from the same weights, on the same streams.
     """
-    setting = World(**world)
+    setting = NineTasks(**world)
     rnn = setting.network(SENSORY_INPUTS, units, int(outputs_used().sum()))
     start, networks = rnn.initialise(job.generators("initialisation")), {}
     for name, budget in steps.items():
@@ -137,7 +136,7 @@ def draw_reservoirs(job: Job, *, draws: Draws, units: Units, gain: Gain, world: 
 
     `draws` gives the suffix of the names and the purpose of the random stream: {"2": second reservoir} is MR2 and RES2.
     """
-    setting, members, found = World(**world), Members(seed=job.seeds), {}
+    setting, members, found = NineTasks(**world), Members(seed=job.seeds), {}
     for suffix, purpose in draws.items():
         block = setting.network(SENSORY_INPUTS, units, 1, gain=gain).initialise(job.generators(purpose), MODULES)
         whole = setting.network(SENSORY_INPUTS, MODULES * units, 1, gain=gain).initialise(job.generators(purpose))
@@ -150,60 +149,44 @@ def train_separate(
     job: Job, *, units: Units, steps: Steps, trials: Trials, learning_rate: Rate, every: Interval, world: Setting
 ) -> Groups:
     """SEP: a network of `units` units for each task and seed, without rule input; `trials` of its task a step."""
-    setting, count = World(**world), len(TASKS)
-    members = Members(seed=job.seeds, task=TASKS)
-    rnn = setting.network(SENSORY_INPUTS, units, len(OUTPUT_CHANNELS))
-    start = rnn.initialise(job.generators("initialisation"), count)
-    drawn, noise = job.generators("task"), job.generators("separate noise", device=job.device)
-    names = [task for task in TASKS for _ in range(trials)]
-
-    def draw(step: int) -> Batch:
-        return moved(setting.trials(names, drawn), job.device)
-
-    def loss(params: Params, batch: Batch) -> Tensor:
-        x, y, mask = (
-            w.unflatten(2, (count, trials)).movedim(2, 1).flatten(0, 1) for w in (batch.x, batch.y, batch.mask)
-        )
-        states = rnn.rollout(params, x[..., :SENSORY_INPUTS], noise=setting.noise(noise, count))
-        return masked_loss(readout(params, states), y, mask)
-
-    def own_task(params: Params, step: int) -> dict[str, Tensor]:
-        parts = members.group(params).each("task")
-        return {"accuracy": torch.stack([setting.accuracy(job, part, task) for task, part in parts], dim=1).flatten()}
-
-    watch = Watch(own_task, at=Every(every))
-    fitted = _fit(
-        job, "separate", draw, loss, start, steps=steps, learning_rate=learning_rate, watches={"evaluation": watch}
-    )
-    return _solutions(stack({"SEP": members.group(fitted.parameters)}, "strategy")) | _course("SEP", fitted, job.seeds)
+    rnn = NineTasks(**world).network(SENSORY_INPUTS, units, len(OUTPUT_CHANNELS))
+    return _learn_all(job, "separate", "SEP", rnn, Members(seed=job.seeds, task=TASKS), steps=steps, trials=trials,
+                      learning_rate=learning_rate, every=every, world=world)  # fmt: skip
 
 
 def train_joint(
     job: Job, *, units: Units, steps: Steps, trials: Trials, learning_rate: Rate, every: Interval, world: Setting
 ) -> Groups:
     """JOINT: one network of `units` units on all tasks interleaved, with rule input; `trials` of each task a step."""
-    setting = World(**world)
-    rnn = setting.network(len(INPUT_CHANNELS), units, len(OUTPUT_CHANNELS))
-    drawn, noise = job.generators("task"), job.generators("joint noise", device=job.device)
+    rnn = NineTasks(**world).network(len(INPUT_CHANNELS), units, len(OUTPUT_CHANNELS))
+    return _learn_all(job, "joint", "JOINT", rnn, Members(seed=job.seeds), steps=steps, trials=trials,
+                      learning_rate=learning_rate, every=every, world=world)  # fmt: skip
+
+
+def _learn_all(
+    job: Job, name: str, strategy: str, rnn: ElmanRNN, members: Members, *, steps: int, trials: int,
+    learning_rate: float, every: int, world: Setting,
+) -> Groups:  # fmt: skip
+    """All tasks at once, by one network a seed or one for each of its tasks; with the `course` of the accuracy."""
+    setting, copies = NineTasks(**world), len(members) // len(job.seeds)
+    drawn, noise = job.generators("task"), job.generators(f"{name} noise", device=job.device)
     names = [task for task in TASKS for _ in range(trials)]
 
     def draw(step: int) -> Batch:
         return moved(setting.trials(names, drawn), job.device)
 
     def loss(params: Params, batch: Batch) -> Tensor:
-        states = rnn.rollout(params, batch.x, noise=setting.noise(noise))
-        return masked_loss(readout(params, states), batch.y, batch.mask)
+        x, y, mask = (w.unflatten(2, (copies, -1)).movedim(2, 1).flatten(0, 1) for w in (batch.x, batch.y, batch.mask))
+        return setting.loss(params, x, y, mask, setting.noise(noise, copies))
 
-    def all_tasks(params: Params, step: int) -> dict[str, Tensor]:
-        return {"accuracy": torch.stack([setting.accuracy(job, params, task) for task in TASKS], dim=1)}
+    def examine(params: Params, step: int) -> dict[str, Tensor]:
+        return {"accuracy": members.flat(_accuracies(job, setting, members.group(params)))}
 
-    start = rnn.initialise(job.generators("initialisation"))
-    watch = Watch(all_tasks, at=Every(every))
-    fitted = _fit(
-        job, "joint", draw, loss, start, steps=steps, learning_rate=learning_rate, watches={"evaluation": watch}
-    )
-    learned = Members(seed=job.seeds, strategy=["JOINT"]).group(fitted.parameters)
-    return _solutions(learned) | _course("JOINT", fitted, job.seeds)
+    start = rnn.initialise(job.generators("initialisation"), copies)
+    watches = {"evaluation": Watch(examine, at=Every(every))}
+    fitted = _fit(job, name, draw, loss, start, steps=steps, learning_rate=learning_rate, watches=watches)
+    learned = stack({strategy: members.group(fitted.parameters)}, "strategy")
+    return _solutions(learned) | _course(strategy, fitted, job.seeds)
 
 
 def train_sequential(
@@ -216,15 +199,12 @@ def train_sequential(
     second task on every update is projected (Duncker et al. 2020), and biases do not learn. All start from the same
     weights and see the same trials. Also returns `learned`: the accuracy on each task after so many were learned.
     """
-    setting, kinds = World(**world), len(projections)
+    setting, kinds = NineTasks(**world), len(projections)
     members = Members(seed=job.seeds, strategy=list(projections))
     rnn = setting.network(len(INPUT_CHANNELS), units, len(OUTPUT_CHANNELS))
     params = moved(rnn.initialise(job.generators("initialisation"), kinds, shared=True), job.device)
     alpha = torch.tensor(list(projections.values()), dtype=torch.float64, device=job.device)
-    alpha = members.spread(alpha, "strategy")
-    projection = GradientProjection(alpha)
-    plain = alpha.isinf()[:, None].to(params["b"])
-    learned = []
+    projection, learned = GradientProjection(members.spread(alpha, "strategy")), []
     for task in TASKS:
         drawn = job.generators(f"task {task}")
         noise = job.generators(f"sequential noise {task}", device=job.device)
@@ -234,46 +214,21 @@ def train_sequential(
 
         def loss(now: Params, batch: Batch, noise: Any = noise) -> Tensor:
             x, y, mask = (members.spread(w, "seed") for w in (batch.x, batch.y, batch.mask))
-            return masked_loss(readout(now, rnn.rollout(now, x, noise=setting.noise(noise, kinds))), y, mask)
+            return setting.loss(now, x, y, mask, setting.noise(noise, kinds))
 
         fitted = _fit(job, f"sequential {task}", draw, loss, params, steps=steps, learning_rate=learning_rate,
-                      project=partial(_projected, projection, plain))  # fmt: skip
+                      project=projection.project_network)  # fmt: skip
         params = fitted.parameters
-        _remember(job, projection, setting, members, params, task, covariance_trials)
-        parts = [part for _, part in members.group(params).each("strategy")]
-        learned.append(torch.stack([torch.stack([setting.accuracy(job, p, t) for t in TASKS], 1) for p in parts]))
+        batch = moved(setting.trials([task] * covariance_trials, job.generators(f"covariance {task}")), job.device)
+        x, y, t_last = (members.spread(w, "seed") for w in (batch.x, batch.y, batch.t_last))
+        noise = job.generators(f"covariance noise {task}", device=job.device)
+        states = rnn.rollout(params, x, noise=setting.noise(noise, kinds))
+        projection.take_in(params, x, states, y, t_last)
+        parts = members.group(params).each("strategy")
+        learned.append(torch.stack([_accuracies(job, setting, part) for _, part in parts]))
     accuracy = {"accuracy": torch.stack(learned, dim=2)}
     axes = Members(strategy=list(projections), seed=job.seeds, **IN_TURN)
     return _solutions(members.group(params)) | {"learned": Group(axes, accuracy)}
-
-
-def _projected(projection: GradientProjection, plain: Tensor, update: Params) -> Params:
-    """The optimiser's update (member, ...) as it is added: projected, biases kept where a member is not `plain`."""
-    n_in = update["w_in"].shape[1]
-    whole, out = projection.project(torch.cat([update["w_in"], update["w_rec"]], dim=1), update["w_out"])
-    return {
-        "w_in": whole[:, :n_in],
-        "w_rec": whole[:, n_in:],
-        "w_out": out,
-        "b": update["b"] * plain,
-        "b_out": update["b_out"] * plain,
-    }
-
-
-def _remember(
-    job: Job, projection: GradientProjection, setting: World, members: Members, params: Params, task: str, trials: int
-) -> None:
-    """Take what the networks do on `trials` new trials of the task just learned into the projections."""
-    batch = moved(setting.trials([task] * trials, job.generators(f"covariance {task}")), job.device)
-    x, y, t_last = (members.spread(w, "seed") for w in (batch.x, batch.y, batch.t_last))
-    noise = setting.noise(job.generators(f"covariance noise {task}", device=job.device), len(members) // len(job.seeds))
-    states = rollout(params, x, alpha=setting.alpha, noise=noise)
-    alive = (torch.arange(x.shape[1], device=x.device)[:, None] <= t_last[:, None])[..., None]
-    # padded steps are no samples: they weigh nothing, and the covariances divide by the number of the others
-    alive = alive * alive.mean((1, 2), keepdim=True, dtype=x.dtype).rsqrt()
-    z = (torch.cat([x, states], dim=-1) * alive).flatten(1, 2)
-    weights = torch.cat([params["w_in"], params["w_rec"]], dim=1)
-    projection.update_covariances(z, (y * alive).flatten(1, 2), weights)
 
 
 def train_readouts(
@@ -287,7 +242,7 @@ def train_readouts(
     turn. For MP the readouts are learned once more, by full-batch Adam from the weights that a network starts with:
     `course`.
     """
-    setting, seeds = World(**world), Members(seed=job.seeds)
+    setting, seeds = NineTasks(**world), Members(seed=job.seeds)
     networks = concatenate([run["networks"] for run in (primitives, dense_primitives, reservoirs)], "strategy")
     readouts, learned, course = {}, {}, {}
     for name, network in networks.to(job.device).each("strategy"):
@@ -310,6 +265,11 @@ def _fit(job: Job, name: str, draw: Draw, loss: Loss, start: Mapping[str, Tensor
     """What all networks share: Adam, warm-up, linear decay to a tenth, the norm of each member's gradient at most 1."""
     return fit(draw, loss, moved(dict(start), job.device), steps=steps, optimiser=Adam(lr=learning_rate),
                schedule=LinearDecay(warmup=20, final=0.1), clip_norm=1.0, job=job, name=name, **more)  # fmt: skip
+
+
+def _accuracies(job: Job, setting: NineTasks, learned: Group) -> Tensor:
+    """(seed, task) of networks with their readouts."""
+    return setting.accuracies(job, Strategy(learned.only(*NETWORK), learned.only(*READOUT)).for_task)
 
 
 def _solutions(learned: Group) -> Groups:

@@ -1,8 +1,11 @@
-"""What all strategies of one scale share: time step, timings, noise, evaluation trials, and how they are answered."""
+"""The nine cognitive tasks as a problem: noisy trials for networks of all seeds, and an examination for all.
+
+Rate networks in the setting of Marton, Lajoie and Rajan (2021): noise sigma sqrt(2 / alpha) on inputs and states.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,32 +13,30 @@ import torch
 from torch import Generator, Tensor
 
 from dynatlas.devices import moved
-from dynatlas.jobs import Job, Run
-from dynatlas.members import Group
-from dynatlas.models.model import Params
+from dynatlas.jobs import Job
 from dynatlas.models.noise import StepNoise
-from dynatlas.models.rnn import ElmanRNN, readout, states_at
-from dynatlas.tasks.multitask import NINE_TASKS, Batch, correct, make_batch, task_ids
+from dynatlas.models.rnn import ElmanRNN, readout, rollout, states_at
+from dynatlas.tasks.multitask import NINE_TASKS, Batch, correct, make_batch, masked_loss, task_ids
 from dynatlas.tasks.primitives import Stream, make_stream
 from dynatlas.tasks.timing import Timing, timing_named
 
-TASKS = NINE_TASKS
-NETWORK = ("w_in", "w_rec", "b")
-SHARED = "MP, one readout"
-"""The strategy in which one readout on MP's states answers all tasks, refitted to each in turn."""
-MODULES = 4
-"""Modules of a modular network, and quarters of any other."""
-
 
 @dataclass(frozen=True)
-class World:
-    """The numbers `world:` of a scale; times in ms."""
+class NineTasks:
+    """The nine tasks at one time step, with the noise of training and the trials that all networks are examined on.
+
+    Times are in ms. Networks are trees of `models.rnn`, leading axis seed.
+    """
 
     timing: str
+    """Ranges of all intervals, by name: `tasks.timing`."""
     dt: float
     sigma_x: float
+    """Standard deviation of the noise on inputs, times sqrt(2 tau / dt)."""
     sigma_rec: float
+    """The same of the noise on states."""
     evaluation_trials: int
+    """Trials of each task that networks are examined on."""
     tau: float = 100.0
 
     @property
@@ -53,7 +54,7 @@ class World:
         return [step * self.dt for step in range(steps)]
 
     def network(self, n_in: int, units: int, n_out: int, *, gain: float = 0.9) -> ElmanRNN:
-        """The rate network of the study: relu, orthogonal recurrent weights of this gain."""
+        """A rate network at this time step: relu, orthogonal recurrent weights of this gain."""
         return ElmanRNN(n_in, units, n_out, alpha=self.alpha, recurrent_gain=gain)
 
     def noise(self, generators: Sequence[Generator], copies: int = 1, *, sigma: float | None = None) -> StepNoise:
@@ -115,39 +116,13 @@ class World:
         states, loc = self.final_states(job, params, task, **disturbed)
         return correct(readout(params, states), loc).mean(dim=-1)
 
-    def accuracies(self, job: Job, strategy: Strategy, **disturbed: Any) -> Tensor:
-        """Share of right answers (seed, task) of what answers each task; keywords as in `final_states`."""
-        return torch.stack([self.accuracy(job, strategy.for_task(t), t, **disturbed) for t in TASKS], dim=1)
+    def accuracies(self, job: Job, answering: Callable[[str], Mapping[str, Tensor]], **disturbed: Any) -> Tensor:
+        """Share of right answers (seed, task) of the networks `answering` each task; keywords as in `final_states`."""
+        return torch.stack([self.accuracy(job, answering(task), task, **disturbed) for task in NINE_TASKS], dim=1)
 
-
-@dataclass(frozen=True)
-class Strategy:
-    """A solution of all nine tasks by every seed: members (seed,), or (seed, task) where there is one for each task."""
-
-    network: Group
-    """w_in, w_rec, b."""
-    readout: Group
-    """w_out, b_out."""
-
-    @property
-    def units(self) -> int:
-        """Units of each network."""
-        return self.readout["w_out"].shape[-2]
-
-    def for_task(self, task: str) -> Params:
-        """The parameters that answer `task`, leading axis seed."""
-        return {**own_of(self.network, task), **own_of(self.readout, task)}
-
-
-def own_of(group: Group, task: str) -> Group:
-    """What belongs to a task; all of it where it belongs to every task."""
-    return group.at(task=task) if "task" in group.members.fields else group
-
-
-def strategies_of(*runs: Run, device: str = "cpu") -> dict[str, Strategy]:
-    """Every solution that the runs hold, by the strategy's name."""
-    return {
-        name: Strategy(network.to(device), run["readouts"].at(strategy=name).to(device))
-        for run in runs
-        for name, network in run["networks"].each("strategy")
-    }
+    def loss(
+        self, params: Mapping[str, Tensor], x: Tensor, y: Tensor, mask: Tensor, noise: StepNoise | None = None
+    ) -> Tensor:
+        """Masked squared error (member,) on trials x, y, mask (member, time, trial, ...), with noise on states."""
+        states = rollout(params, x[..., : params["w_in"].shape[1]], alpha=self.alpha, noise=noise)
+        return masked_loss(readout(params, states), y, mask)
