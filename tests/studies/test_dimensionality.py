@@ -128,7 +128,8 @@ def test_profiles_of_images_are_those_of_each_network_and_lost_ones_have_none():
 
 
 def test_weight_noise_goes_with_the_largest_batch_and_the_first_rate():
-    settings = {"width": 4, "depth": 1, "batches": [2, 6], "steps": 1, "rates": [0.1, 0.01], "weight_noise": [0.2]}
+    sizes = {"width": 4, "depth": 1, "batches": [2, 6], "steps": 1}
+    settings = sizes | {"learning_rates": [0.1, 0.01], "weight_noise": [0.2]}
     found = train_noise(JOB, data="digits", **settings)
     conditions = [tuple(condition.values()) for condition in found["networks"].members.axes["condition"]]
     assert conditions == [
@@ -139,7 +140,7 @@ def test_weight_noise_goes_with_the_largest_batch_and_the_first_rate():
     assert found["networks"]["w1"].shape == (2, 6, 64, 4)
 
 
-DIVERGING = {"width": 5, "depth": 2, "batches": [8], "steps": 30, "rates": [0.05, 1e9], "weight_noise": []}
+DIVERGING = {"width": 5, "depth": 2, "batches": [8], "steps": 30, "learning_rates": [0.05, 1e9], "weight_noise": []}
 
 
 @pytest.mark.parametrize("data", ["digits", "manifold"])
@@ -149,16 +150,17 @@ def test_networks_that_diverge_are_counted_at_chance_and_have_no_dimension(data)
     first = run["networks"].at(stream="first", seed=0)  # of the other seed, units may have died instead
     assert first["diverged"].tolist() == [False, True]
     table = measure_noisy(JOB, noise=[run])
-    lost = table[table.metric == "lost"].groupby("rate")["value"].agg(list).to_dict()
+    lost = table[table.metric == "lost"].groupby("learning_rate")["value"].agg(list).to_dict()
     assert lost == {0.05: [0, 0, 0, 0], 1e9: [1, 1]}
-    wild = table[table.rate == 1e9]
+    wild = table[table.learning_rate == 1e9]
     assert set(wild[wild.metric == "test_accuracy"].value) == {1 / vector_problem(data).classes}
     assert set(wild[~wild.metric.isin(["lost", "train_accuracy", "test_accuracy"])].value) == {math.inf}
-    assert len(wild) == len(table[(table.rate == 0.05) & (table.stream == "first")]), "a lost network keeps its rows"
+    tame = table[(table.learning_rate == 0.05) & (table.stream == "first")]
+    assert len(wild) == len(tame), "a lost network keeps its rows"
 
 
 def test_one_lost_network_leaves_the_numbers_of_the_others():
-    settings = DIVERGING | {"data": "manifold", "rates": [0.05]}
+    settings = DIVERGING | {"data": "manifold", "learning_rates": [0.05]}
     arrays = train_noise(JOB, **settings)
     whole = measure_noisy(JOB, noise=[Run(arrays, seeds=JOB.seeds, settings=settings)])
     arrays["networks"]["w2"][0] = 0  # a hidden layer that answers every input alike

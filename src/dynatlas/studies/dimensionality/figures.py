@@ -95,7 +95,7 @@ def _levels(axes: Axes, rows: DataFrame, column: str, title: str) -> Looks:
 
 def _noise_levels(panels: Sequence[Axes], rows: DataFrame) -> None:
     """Values along layers for batch sizes, and for noise on the weights at the largest of them."""
-    rows = rows_where(rows, rate=rows["rate"].iloc[0])  # the one that weight noise goes with
+    rows = rows_where(rows, learning_rate=rows["learning_rate"].iloc[0])  # the one that weight noise goes with
     _levels(panels[0], rows_where(rows, sigma=0), "batch", "batch size")
     _levels(panels[1], rows_where(rows, batch=rows["batch"].max()), "sigma", "noise on\nweights")
 
@@ -149,10 +149,10 @@ def draw_noise(*, noisy: DataFrame) -> Figure:
 
 def _against_noise(axes: Axes, rows: DataFrame) -> None:
     """Local and global dimension of the last hidden layer against the scale of SGD noise, a line a learning rate."""
-    rows = rows.assign(noise=rows["rate"] / rows["batch"])
+    rows = rows.assign(noise=rows["learning_rate"] / rows["batch"])
     names = {"mle": "local", "participation_ratio": "global"}
     for metric in names:
-        for _, own in rows_where(rows, metric=f"last_{metric}").groupby("rate"):
+        for _, own in rows_where(rows, metric=f"last_{metric}").groupby("learning_rate"):
             seed_band(axes, own, x="noise", style=ESTIMATORS[metric])
     axes.set(xlabel="rate / batch size")
     log_axis(axes)

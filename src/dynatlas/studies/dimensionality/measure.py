@@ -86,7 +86,7 @@ def measure_layers(job: Job, *, profiles: list[Run], course: Estimators) -> Iter
 
 @gathered
 def measure_noisy(job: Job, *, noise: list[Run]) -> Iterator[pd.DataFrame]:
-    """Profiles and summaries of every batch size, rate and weight noise; `stream` tells the second run apart."""
+    """Profiles and summaries of each batch size, learning rate and weight noise; `stream` names the run of batches."""
     for run, problem, condition, own in each_of(noise, "condition"):
         where = {"data": run.settings["data"], **condition}
         yield from layer_rows(problem, perceptrons_of_seeds(own), **where)
@@ -191,7 +191,8 @@ def _relu_averages(
 ) -> Iterator[pd.DataFrame]:
     told = run.settings
     train = vector_problem(told["data"]).data.train[:examples]
-    condition = {"stream": "first", "batch": max(told["batches"]), "rate": told["rates"][0], "sigma": 0.0}
+    condition = {"stream": "first", "batch": max(told["batches"]), "sigma": 0.0}
+    condition["learning_rate"] = told["learning_rates"][0]
     model, params = perceptrons(run["networks"].at(condition=condition))
     params = {key: value.double() for key, value in params.items()}
     x, y = train.x.double(), train.y.expand(len(job.seeds), -1)

@@ -27,8 +27,8 @@ Batch = Annotated[Count, Field(description="examples an update")]
 Batches = Annotated[Several[Count], Field(description="numbers of examples an update")]
 Steps = Annotated[Count, Field(description="updates")]
 Snapshots = Annotated[Ascending[Index], Field(description="updates at which networks are kept")]
-Rate = Annotated[Positive, Field(description="learning rate of plain gradient descent")]
-Rates = Annotated[Several[Positive], Field(description="learning rates")]
+LearningRate = Annotated[Positive, Field(description="learning rate of plain gradient descent")]
+LearningRates = Annotated[Several[Positive], Field(description="learning rates")]
 NoiseLevels = Annotated[
     Several[NonNegative], Field(description="standard deviations of the noise on weights at which gradients are taken")
 ]

@@ -44,10 +44,10 @@ if TYPE_CHECKING:
         ImageSizes,
         Inputs,
         Kind,
+        LearningRate,
+        LearningRates,
         NoiseLevels,
         Outputs,
-        Rate,
-        Rates,
         Sizes,
         Snapshots,
         Steps,
@@ -63,7 +63,7 @@ GAINS = {"relu": math.sqrt(2), "identity": 1.0, "tanh": 5 / 3}
 
 def train_profiles(
     job: Job, *, data: Data, arms: Arms, width: Width, depth: Depth, batch: Batch, steps: Steps,
-    learning_rate: Rate, snapshots: Snapshots,
+    learning_rate: LearningRate, snapshots: Snapshots,
 ) -> Groups:  # fmt: skip
     """Every arm of this data set, which is an activation, after each number of steps (the first is 0)."""
     problem = moved(vector_problem(data), job.device)
@@ -86,22 +86,22 @@ def train_profiles(
 
 
 def train_noise(
-    job: Job, *, data: Data, width: Width, depth: Depth, batches: Batches, steps: Steps, rates: Rates,
+    job: Job, *, data: Data, width: Width, depth: Depth, batches: Batches, steps: Steps, learning_rates: LearningRates,
     weight_noise: NoiseLevels,
 ) -> Groups:  # fmt: skip
-    """SGD noise in two ways: by batch size (at every rate), and on the weights at the largest batch and first rate.
+    """SGD noise by batch size (at every learning rate), and on the weights (at the largest batch and the first rate).
 
-    Conditions are `batch`, `rate`, `sigma` of the noise on the weights, and `stream`: the largest batch is there once
-    more with a second stream of batches.
+    Conditions are `batch`, `learning_rate`, `sigma` of the noise on the weights, and `stream`: the largest batch is
+    there once more with a second stream of batches.
     """
     problem = moved(vector_problem(data), job.device)
     model, largest = network(problem, width, depth), max(batches)
-    levels = {("first", size): [(rate, 0.0) for rate in rates] for size in batches}
-    levels["first", largest] += [(rates[0], sigma) for sigma in weight_noise]
-    levels["second", largest] = [(rates[0], 0.0)]
+    levels = {("first", size): [(rate, 0.0) for rate in learning_rates] for size in batches}
+    levels["first", largest] += [(learning_rates[0], sigma) for sigma in weight_noise]
+    levels["second", largest] = [(learning_rates[0], 0.0)]
     streams, found = {"first": "batches", "second": "other batches"}, []
     for (stream, size), own in levels.items():
-        conditions = [{"stream": stream, "batch": size, "rate": rate, "sigma": sigma} for rate, sigma in own]
+        conditions = [{"stream": stream, "batch": size, "learning_rate": rate, "sigma": sigma} for rate, sigma in own]
         fitted = learn(
             job, problem, model, name=f"batch {size}, {stream} stream", batch=size, steps=steps,
             learning_rates=[rate for rate, _ in own], weight_noise=[sigma for _, sigma in own], stream=streams[stream],
@@ -111,7 +111,7 @@ def train_noise(
 
 
 def train_labels(
-    job: Job, *, data: Data, width: Width, depth: Depth, batch: Batch, steps: Steps, learning_rate: Rate,
+    job: Job, *, data: Data, width: Width, depth: Depth, batch: Batch, steps: Steps, learning_rate: LearningRate,
     examples: Examples, fraction: Fractions,
 ) -> Groups:  # fmt: skip
     """The first `examples` with a share of their labels drawn anew, at each `fraction`; at 1 they hold nothing.
@@ -130,8 +130,9 @@ def train_labels(
 
 
 def train_sizes(
-    job: Job, *, data: Data, width: Width, depth: Depth, batch: Batch, steps: Steps, learning_rate: Rate, sizes: Sizes
-) -> Groups:
+    job: Job, *, data: Data, width: Width, depth: Depth, batch: Batch, steps: Steps, learning_rate: LearningRate,
+    sizes: Sizes,
+) -> Groups:  # fmt: skip
     """The first examples alone, so many as `sizes` says: `examples` in the networks' axes."""
     problem = moved(vector_problem(data), job.device)
     model, found = network(problem, width, depth), {}
@@ -174,7 +175,7 @@ def descend(
 
 def train_images(
     job: Job, *, data: Data, network: Kind, sizes: ImageSizes, batch: Batch, steps: Steps,
-    learning_rate: Rate,
+    learning_rate: LearningRate,
 ) -> Groups:  # fmt: skip
     """Convolutional networks, `network` of `sizes`, by plain SGD on images; arms are `untrained` and `trained`.
 
@@ -201,8 +202,8 @@ def train_images(
 
 
 def train_linear(
-    job: Job, *, inputs: Inputs, units: Units, outputs: Outputs, examples: Examples, steps: Steps, learning_rate: Rate,
-    sigma: NoiseLevels, batches: Batches, snapshots: Snapshots,
+    job: Job, *, inputs: Inputs, units: Units, outputs: Outputs, examples: Examples, steps: Steps,
+    learning_rate: LearningRate, sigma: NoiseLevels, batches: Batches, snapshots: Snapshots,
 ) -> Groups:  # fmt: skip
     """x W1 W2 on the squared error of a noisy linear teacher: full batch with weight noise, and small batches.
 
