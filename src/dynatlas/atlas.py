@@ -19,6 +19,7 @@ from dynatlas.nodes import ROOT, Node
 from dynatlas.places import claims_path
 from dynatlas.plan import Plan
 from dynatlas.signatures import signatures_of
+from dynatlas.table_schema import TableSchema
 
 DOWNLOADS = Path("downloads")
 """Where sets that the datasets know by name are looked for, below the working folder."""
@@ -145,5 +146,5 @@ class Atlas:
         path = claims_path(self.root, spec)
         shown = str(path.relative_to(self.root))
         measures = {name: tuple(measure.metrics) for name, measure in spec.measures.items()}
-        tables = {scale: schemas_of(spec, scale) for scale in spec.scales}
+        tables: dict[str, Mapping[str, TableSchema]] = {scale: schemas_of(spec, scale) for scale in spec.scales}
         check_claims(parse_claims(read_yaml(path), shown), measures, shown, tables=tables)

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Kind = Literal["str", "int", "float", "bool"]
-KINDS: Mapping[Kind, str] = {"str": "words", "int": "whole numbers", "float": "numbers", "bool": "truth values"}
-DTYPES: Mapping[Kind, str] = {"str": "OUT", "int": "iu", "float": "iuf", "bool": "b"}
+KINDS: Mapping[str, str] = {"str": "words", "int": "whole numbers", "float": "numbers", "bool": "truth values"}
+DTYPES: Mapping[str, str] = {"str": "OUT", "int": "iu", "float": "iuf", "bool": "b"}
 """The kinds of numpy's types that a column of each kind may have."""
 ROUNDING = 1e-6
 """A value may lie outside of its range by so much of the bound: a correlation of 1 is seldom exactly 1."""
@@ -149,7 +149,7 @@ class TableSchema:
         return f"{column}: {value!r}: no such value{hint} (known: {_listed(declared)})"
 
 
-def _is(kind: Kind, value: Any) -> bool:
+def _is(kind: str, value: Any) -> bool:
     wanted: dict[str, Any] = {"str": str, "int": int, "float": (int, float), "bool": bool}
     return isinstance(value, wanted[kind]) and isinstance(value, bool) == (kind == "bool")
 
