@@ -11,6 +11,7 @@ from dynatlas.figures.marks import (
     NOTHING,
     heat_map,
     log_points,
+    name_layers,
     points_with_interval,
     printed,
     seed_band,
@@ -168,3 +169,11 @@ def test_levels_without_styles_are_drawn_in_their_order(axes, curve):
     table = pd.concat([curve.assign(level=level) for level in (10, 2.5)])
     assert list(seed_bands(axes, table, "level", x="x").items()) == list(ordered_styles([2.5, 10]).items())
     assert len(axes.lines) == 2
+
+
+@pytest.mark.parametrize(("last", "turned"), [(3, 0), (9, 60)])
+def test_layers_are_named_and_many_names_are_turned(axes, last, turned):
+    name_layers(axes, last)
+    labels = axes.get_xticklabels()
+    assert [label.get_text() for label in labels] == ["inputs", *map(str, range(1, last)), "logits"]
+    assert {label.get_rotation() for label in labels} == {turned}

@@ -193,3 +193,14 @@ def test_inputs_that_do_not_fit_are_refused(shape):
     params = PopulationMLP(SIZES).initialise(streams(3))
     with pytest.raises(ValueError, match=r"x must be \(n, 5\) or \(3, n, 5\), not"):
         PopulationMLP(SIZES).logits(params, torch.zeros(shape))
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_the_network_of_given_parameters_is_the_one_that_they_were_drawn_for(bias):
+    sizes = (3, *range(2, 13), 4)
+    model = PopulationMLP(sizes, "tanh", bias=bias)
+    params = model.initialise([torch.Generator().manual_seed(0)])
+    found = PopulationMLP.of(dict(reversed(params.items())), "tanh")
+    assert (found.sizes, found.activation, found.bias) == (sizes, "tanh", bias)
+    x = torch.ones(5, 3)
+    assert torch.equal(found.logits(params, x), model.logits(params, x))

@@ -70,6 +70,14 @@ def seed_bands(
     return drawn
 
 
+def name_layers(axes: Axes, last: int) -> None:
+    """Name the layers of a network below a panel: 0 the inputs, then hidden layers by number, `last` the logits."""
+    names = ["inputs", *(str(layer) for layer in range(1, last)), "logits"]
+    axes.set_xticks(range(last + 1), names)
+    axes.tick_params(axis="x", labelrotation=60 if last > 7 else 0)
+    axes.set_xlabel("layer")
+
+
 def points_with_interval(
     axes: Axes, groups: Mapping[str, Sequence[float]], *, styles: Mapping[str, ArmStyle], level: float = 0.95
 ) -> None:

@@ -43,6 +43,12 @@ class PopulationMLP(Model):
             raise ValueError(f"sizes = {self.sizes}: wanted are the units of input, hidden layers and output, all >= 1")
         activation_named(self.activation)
 
+    @classmethod
+    def of(cls, params: Mapping[str, Tensor], activation: str = "relu") -> PopulationMLP:
+        """The network that such parameters are of, `w1`, `b1`, ..., with any leading axes."""
+        weights = [params[f"w{layer}"] for layer in range(1, 1 + sum(name[0] == "w" for name in params))]
+        return cls((weights[0].shape[-2], *(w.shape[-1] for w in weights)), activation, bias="b1" in params)
+
     @property
     def layers(self) -> int:
         """Number of weight matrices, D + 1."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from dynatlas.figures.marks import heat_map, seed_band, seed_bands
+from dynatlas.figures.marks import heat_map, name_layers, seed_band, seed_bands
 from dynatlas.figures.palette import ArmStyle, arm_styles
 from dynatlas.figures.style import (
     REFERENCE,
@@ -70,25 +70,17 @@ def _grid(
     return figure
 
 
-def _name_layers(axes: Axes, table: DataFrame) -> None:
-    last = int(table["layer"].max())
-    names = ["inputs", *(str(layer) for layer in range(1, last)), "logits"]
-    axes.set_xticks(range(last + 1), names)
-    axes.tick_params(axis="x", labelrotation=60 if last > 7 else 0)
-    axes.set_xlabel("layer")
-
-
 def _arms(axes: Axes, rows: DataFrame) -> Looks:
     """Values along layers of each arm."""
     shown = seed_bands(axes, rows, "arm", x="layer", styles=ARMS)
-    _name_layers(axes, rows)
+    name_layers(axes, rows["layer"].max())
     return shown
 
 
 def _levels(axes: Axes, rows: DataFrame, column: str, title: str) -> Looks:
     """Values along layers for each level in `column`, with a legend."""
     levels = seed_bands(axes, rows, column, x="layer")
-    _name_layers(axes, rows)
+    name_layers(axes, rows["layer"].max())
     legend_beside(axes, levels, names="{:g}", title=title)
     return levels
 
@@ -229,7 +221,7 @@ def draw_selection(*, layers: DataFrame, noisy: DataFrame) -> Figure:
         metric, arm = name.split(", ")
         own = rows_where(layers, metric=metric, arm=arm)
         seed_band(panels[0, 0], own, x="layer", style=style)
-    _name_layers(panels[0, 0], own)
+    name_layers(panels[0, 0], own["layer"].max())
     panels[0, 0].set(ylabel="held-out R² of latents", ylim=(0, 1.02))
     arm_legend(figure, LATENTS)
     _noise_levels(panels[0, 1:], rows_where(noisy, stream="first", metric="nuisance"))

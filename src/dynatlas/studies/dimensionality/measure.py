@@ -18,6 +18,7 @@ from dynatlas.instruments.dimension_profile import measure_dimension
 from dynatlas.jobs import Job, Run
 from dynatlas.members import Group
 from dynatlas.models.convnet import convolutional_network
+from dynatlas.models.mlp import PopulationMLP
 from dynatlas.problems.linear_regression import FullBatch
 from dynatlas.problems.vectors import VectorProblem, vector_problem
 from dynatlas.studies.dimensionality.linear_network import noise_excess, noise_penalty, penalty_bound
@@ -26,7 +27,6 @@ from dynatlas.studies.dimensionality.profiles import (
     course_rows,
     layer_rows,
     perceptrons,
-    perceptrons_of_seeds,
     selection_rows,
 )
 from dynatlas.tables import gathered, tidy
@@ -77,7 +77,7 @@ def measure_layers(job: Job, *, profiles: list[Run], course: Estimators) -> Iter
         activation = run.settings["arms"][data][arm]
         first, *_, last = own.members.axes["step"]
         for name, step in ({"untrained": first, arm: last} if arm == "trained" else {arm: last}).items():
-            networks = perceptrons_of_seeds(own.at(step=step), activation)
+            networks = perceptrons(own.at(step=step), activation)
             yield from layer_rows(problem, networks, data=data, arm=name, step=step)
             yield from selection_rows(problem, networks, data=data, arm=name, step=step)
         if arm == "trained":
@@ -89,8 +89,8 @@ def measure_noisy(job: Job, *, noise: list[Run]) -> Iterator[pd.DataFrame]:
     """Profiles and summaries of each batch size, learning rate and weight noise; `stream` names the run of batches."""
     for run, problem, condition, own in each_of(noise, "condition"):
         where = {"data": run.settings["data"], **condition}
-        yield from layer_rows(problem, perceptrons_of_seeds(own), **where)
-        yield from selection_rows(problem, perceptrons_of_seeds(own), **where)
+        yield from layer_rows(problem, perceptrons(own), **where)
+        yield from selection_rows(problem, perceptrons(own), **where)
 
 
 @gathered
@@ -98,7 +98,7 @@ def measure_relabelled(job: Job, *, labels: list[Run]) -> Iterator[pd.DataFrame]
     """Profiles and summaries for every share of labels drawn anew."""
     for run, problem, fraction, own in each_of(labels, "fraction"):
         learned, where = run["labels"].at(fraction=fraction)["y"], {"data": run.settings["data"], "fraction": fraction}
-        yield from layer_rows(problem, perceptrons_of_seeds(own), learned=learned, **where)
+        yield from layer_rows(problem, perceptrons(own), learned=learned, **where)
 
 
 @gathered
@@ -106,7 +106,7 @@ def measure_sized(job: Job, *, sizes: Run) -> Iterator[pd.DataFrame]:
     """Profiles and summaries for every number of training examples."""
     for run, problem, size, own in each_of([sizes], "examples"):
         learned, where = problem.data.train.y[:size], {"data": run.settings["data"], "examples": size}
-        yield from layer_rows(problem, perceptrons_of_seeds(own), learned=learned, **where)
+        yield from layer_rows(problem, perceptrons(own), learned=learned, **where)
 
 
 @gathered
@@ -193,8 +193,9 @@ def _relu_averages(
     train = vector_problem(told["data"]).data.train[:examples]
     condition = {"stream": "first", "batch": max(told["batches"]), "sigma": 0.0}
     condition["learning_rate"] = told["learning_rates"][0]
-    model, params = perceptrons(run["networks"].at(condition=condition))
-    params = {key: value.double() for key, value in params.items()}
+    networks = run["networks"].at(condition=condition)
+    params = {name: w.double() for name, w in networks.items() if name != "diverged"}
+    model = PopulationMLP.of(params)
     x, y = train.x.double(), train.y.expand(len(job.seeds), -1)
 
     def outputs(params: Params) -> Tensor:

@@ -51,16 +51,10 @@ class Networks:
         return measure_kept(kept, names, lambda own: measure_dimension(own, estimators, dropped=True), cloud)
 
 
-def perceptrons(group: Group, activation: str = "relu") -> tuple[PopulationMLP, dict[str, Tensor]]:
-    """The model of a group's networks, and their parameters `w1`, `b1`, ..."""
-    params = {name: tensor for name, tensor in group.items() if name != "diverged"}
-    weights = [w for name, w in params.items() if name[0] == "w"]
-    return PopulationMLP((weights[0].shape[-2], *(w.shape[-1] for w in weights)), activation), params
-
-
-def perceptrons_of_seeds(group: Group, activation: str = "relu") -> Networks:
+def perceptrons(group: Group, activation: str = "relu") -> Networks:
     """The networks of a group with members (seed,)."""
-    model, params = perceptrons(group, activation)
+    params = {name: tensor for name, tensor in group.items() if name != "diverged"}
+    model = PopulationMLP.of(params, activation)
     return Networks(group.members, lambda x: model.activations(params, x), group["diverged"])
 
 
@@ -139,7 +133,7 @@ def course_rows(
 ) -> Iterator[pd.DataFrame]:
     """Dimension of the first, middle and last hidden layer after the steps at which snapshots were taken."""
     for step, own in trained.each("step"):
-        networks = perceptrons_of_seeds(own)
+        networks = perceptrons(own)
         clouds = networks.layers(problem.data.test.x)
         kept = ~networks.diverged & measurable(clouds)
         hidden = len(clouds) - 2
