@@ -9,8 +9,10 @@ import torch
 
 from dynatlas.jobs import Job
 from dynatlas.models.rnn import rollout
+from dynatlas.optim.ridge import moments
 from dynatlas.problems.cognitive import NineTasks
-from dynatlas.tasks.multitask import INPUT_CHANNELS, NINE_TASKS, SENSORY_INPUTS, TOLERANCE, at_last_step
+from dynatlas.problems.cognitive_readouts import Exam, loss_from_sums, ridge_readouts, sums_over_trials
+from dynatlas.tasks.multitask import INPUT_CHANNELS, NINE_TASKS, SENSORY_INPUTS, TOLERANCE, at_last_step, masked_loss
 
 SETTING = NineTasks(timing="quick", dt=100, sigma_x=0.02, sigma_rec=0.05, evaluation_trials=12)
 JOB = Job(study="cognitive", seeds=[0, 1])
@@ -79,3 +81,30 @@ def test_the_loss_of_a_network_that_says_nothing_is_the_masked_square_of_the_tar
     batch = SETTING.trials(["MultiMem"] * 4, JOB.generators("trials"))
     found = SETTING.loss(silent, batch.x, batch.y, batch.mask)
     torch.testing.assert_close(found, (batch.y * batch.mask).square().mean((1, 2, 3)))
+
+
+def test_loss_from_sums_is_the_loss_over_trials():
+    batch = SETTING.trials(["MemPro"] * 5, JOB.generators("readout"))
+    states = torch.rand(2, *batch.x.shape[1:3], 4, dtype=torch.float64)
+    with_one = torch.cat([states, torch.ones_like(states[..., :1])], dim=-1)
+    sums = moments(
+        with_one.flatten(1, 2), batch.y.flatten(1, 2).double(), weights=batch.mask[..., 1].flatten(1).square()
+    )
+    first, second = torch.randn(2, 2, 5, 3, dtype=torch.float64)
+    entries = batch.y[0].numel()
+    direct = [masked_loss(with_one @ w[:, None], batch.y, batch.mask) * entries for w in (first, second)]
+    by_sums = [loss_from_sums(w, sums.xx, sums.xy) for w in (first, second)]
+    torch.testing.assert_close(by_sums[0] - by_sums[1], direct[0] - direct[1], rtol=1e-6, atol=1e-6)
+
+
+def test_ridge_readouts_are_those_of_the_trials_and_an_exam_marks_them_as_the_network_itself_is():
+    params = networks()
+    sums = [sums_over_trials(JOB, SETTING, params, task, trials=8)[0] for task in NINE_TASKS]
+    w_out, b_out = ridge_readouts(sums, penalty=0.1)
+    exam = Exam.of(JOB, SETTING, params)
+    for k, task in enumerate(NINE_TASKS):
+        own = {**params, "w_out": w_out[:, k], "b_out": b_out[:, k]}
+        assert torch.equal(exam.mark(k, own["w_out"], own["b_out"]), SETTING.accuracy(JOB, own, task))
+        # a constant that is not penalised leaves no weighted mean of errors
+        left = sums[k].y - sums[k].weight[:, None] * b_out[:, k] - (sums[k].x[:, None] @ w_out[:, k].double())[:, 0]
+        torch.testing.assert_close(left, torch.zeros_like(left), rtol=0, atol=1e-3)

@@ -11,21 +11,21 @@ import torch
 from dynatlas.jobs import Job, Run
 from dynatlas.members import Group, Members
 from dynatlas.models.rnn import rollout
-from dynatlas.optim.ridge import moments
 from dynatlas.problems.cognitive import NineTasks
+from dynatlas.problems.cognitive_readouts import Exam
 from dynatlas.studies.task_primitives import measure, train
 from dynatlas.studies.task_primitives.costs import (
     FORMULAS,
     FROZEN,
+    TASKS_SHOWN,
     build,
     count_parameters,
     count_trainable,
     counts,
     updates,
 )
-from dynatlas.studies.task_primitives.readouts import Exam, learned_in_turn, loss_from_sums, refitted_in_turn
+from dynatlas.studies.task_primitives.readouts import learned_in_turn, refitted_in_turn
 from dynatlas.studies.task_primitives.strategies import TASKS, Strategy
-from dynatlas.tasks.multitask import masked_loss
 
 WORLD = {"timing": "quick", "dt": 100, "sigma_x": 0.02, "sigma_rec": 0.05, "evaluation_trials": 6}
 PAPER_WORLD = WORLD | {"timing": "lineage", "dt": 20, "sigma_x": 0.1}
@@ -97,29 +97,14 @@ def test_own_readouts_forget_nothing_and_a_shared_one_does():
     assert not torch.equal(torch.diagonal(shared, dim1=1, dim2=2), shared[:, -1])
 
 
-def test_loss_from_sums_is_the_loss_over_trials():
-    setting = NineTasks(**WORLD)
-    batch = setting.trials(["MemPro"] * 5, JOB.generators("readout"))
-    states = torch.rand(2, *batch.x.shape[1:3], 4, dtype=torch.float64)
-    with_one = torch.cat([states, torch.ones_like(states[..., :1])], dim=-1)
-    sums = moments(
-        with_one.flatten(1, 2), batch.y.flatten(1, 2).double(), weights=batch.mask[..., 1].flatten(1).square()
-    )
-    first, second = torch.randn(2, 2, 5, 3, dtype=torch.float64)
-    entries = batch.y[0].numel()
-    direct = [masked_loss(with_one @ w[:, None], batch.y, batch.mask) * entries for w in (first, second)]
-    by_sums = [loss_from_sums(w, sums.xx, sums.xy) for w in (first, second)]
-    torch.testing.assert_close(by_sums[0] - by_sums[1], direct[0] - direct[1], rtol=1e-6, atol=1e-6)
-
-
 def test_updates_count_to_the_first_crossing_and_are_infinite_without_one():
     course = torch.tensor([[0.1, 0.1], [0.85, 0.3], [0.7, 0.79]])[..., None].expand(1, 3, 2, 9)
     axes = Members(strategy=["SEP"], update=[0, 25, 50], seed=[0, 1], task=TASKS)
     run = Run({"course": Group(axes, {"accuracy": course})}, seeds=[0, 1], settings={})
-    found = updates(run, "SEP", trainable=90, before=10.0)
-    assert found["updates", 9].tolist() == [25 * 90 + 10, math.inf]
-    assert found["updates_spent", 9].tolist() == [25 * 90 + 10, 50 * 90 + 10]
-    assert found["cumulative_updates", 18].tolist() == [2 * 25 * 90 + 10, 2 * 50 * 90 + 10]
+    found, others = updates(run, "SEP", trainable=90, before=10.0)
+    assert found["updates"].tolist() == [25 * 90 + 10, math.inf]
+    assert found["updates_spent"].tolist() == [25 * 90 + 10, 50 * 90 + 10]
+    assert others[TASKS_SHOWN.index(18)].tolist() == [2 * 25 * 90 + 10, 2 * 50 * 90 + 10]
 
 
 def test_interaction_ignores_what_modules_and_tasks_do_alone():

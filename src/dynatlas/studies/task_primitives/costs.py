@@ -10,14 +10,13 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
-from dynatlas.instruments.accounting import Updates, count_built, count_updates
+from dynatlas.instruments.accounting import count_built, count_updates
 from dynatlas.jobs import Run
 from dynatlas.members import Group, Members
-from dynatlas.models.modular import assemble_modules
 from dynatlas.problems.cognitive import NineTasks
-from dynatlas.studies.task_primitives.strategies import NETWORK, TASKS, Strategy
+from dynatlas.studies.task_primitives.strategies import NETWORK, TASKS, Strategy, assembled
 from dynatlas.tasks.multitask import INPUT_CHANNELS, OUTPUT_CHANNELS, SENSORY_INPUTS
-from dynatlas.tasks.primitives import inputs_seen
+from dynatlas.tasks.primitives import PRIMITIVES, inputs_seen
 
 FORMULAS = ("MP", "MPu", "DP", "SEP", "JOINT", "GP", "SEQ", "MR", "RES")
 FROZEN = ("MP", "MPu", "DP", "MR", "RES")
@@ -87,63 +86,54 @@ def _one_task(strategy: Strategy, name: str) -> Tensor:
 def build(name: str, setting: NineTasks, *, modules: int, units: int, generators: Sequence[Generator]) -> Strategy:
     """An untrained strategy of another size, put together as the trained ones are."""
     each, outputs = Members(seed=range(len(generators))), len(OUTPUT_CHANNELS)
-    for_tasks = each.times(task=TASKS)
+    copies = modules if name in MODULAR else len(TASKS) if name == "SEP" else 1
+    inputs = len(INPUT_CHANNELS) if name in CUED else SENSORY_INPUTS
+    size = units if name in (*MODULAR, "SEP") else modules * units
+    drawn = setting.network(inputs, size, outputs).initialise(generators, copies)
     if name in MODULAR:
-        drawn = setting.network(SENSORY_INPUTS, units, outputs).initialise(generators, modules)
-        apart = each.times(module=range(modules)).group(drawn).each("module")
-        blocks, sees = [block.flat() for _, block in apart], inputs_seen()
+        apart = each.times(module=range(modules))
         if name == "MP":
-            blocks = [block | {"w_in": block["w_in"] * sees[m % len(sees), :, None]} for m, block in enumerate(blocks)]
-        network = each.group(assemble_modules(blocks))
-    elif name == "SEP":
-        drawn = setting.network(SENSORY_INPUTS, units, outputs).initialise(generators, len(TASKS))
-        network = for_tasks.group(drawn)
+            sees = inputs_seen()[torch.arange(modules) % len(PRIMITIVES)]
+            drawn["w_in"] = drawn["w_in"] * apart.spread(sees, "module")[..., None]
+        network = assembled(apart.group(drawn))
     else:
-        inputs = SENSORY_INPUTS if name in FROZEN else len(INPUT_CHANNELS)
-        network = each.group(setting.network(inputs, modules * units, outputs).initialise(generators))
-    readouts = each if name in CUED else for_tasks
+        network = (each.times(task=TASKS) if name == "SEP" else each).group(drawn).only(*NETWORK)
+    readouts = each if name in CUED else each.times(task=TASKS)
     shape = (*readouts.shape, network["w_rec"].shape[-1], outputs)
-    return Strategy(
-        network.only(*NETWORK),
-        Group(readouts, {"w_out": torch.zeros(shape), "b_out": torch.zeros(*readouts.shape, outputs)}),
-    )
+    zeros = {"w_out": torch.zeros(shape), "b_out": torch.zeros(*readouts.shape, outputs)}
+    return Strategy(network, Group(readouts, zeros))
 
 
-def updates(run: Run, name: str, *, trainable: int, before: float = 0.0) -> dict[tuple[str, int], Tensor]:
-    """(metric, tasks) -> value (seed,): updates to the criterion on the nine tasks, and extrapolated to others.
+def updates(run: Run, name: str, *, trainable: int, before: float = 0.0) -> tuple[dict[str, Tensor], Tensor]:
+    """Updates to the criterion on the nine tasks: metric -> (seed,); and extrapolated, (number of `TASKS_SHOWN`, seed).
 
     MP and SEP pay task by task, JOINT for nine tasks at a time; `before` is paid once.
     """
     course = run["course"].at(strategy=name)
     curve, steps = course["accuracy"].mean(-1).T.double(), course.members.axes["update"]
     spent = count_updates(curve, steps, criterion=CRITERION, trainable=trainable)
-    nine = len(TASKS)
-    found = {("steps", nine): spent.steps, ("updates", nine): _or_never(spent, before)}
-    found["updates_spent", nine] = spent.updates + before
-    for tasks in TASKS_SHOWN:
-        share = math.ceil(tasks / nine) if name == "JOINT" else tasks / nine
-        found["cumulative_updates", tasks] = spent.updates * share + before
-    return found
-
-
-def _or_never(spent: Updates, before: float) -> Tensor:
-    return torch.where(spent.reached, spent.updates + before, torch.inf)
+    paid = spent.updates + before
+    corpora = [tasks / len(TASKS) for tasks in TASKS_SHOWN]
+    shares = [math.ceil(share) if name == "JOINT" else share for share in corpora]
+    found = {"steps": spent.steps, "updates": torch.where(spent.reached, paid, torch.inf), "updates_spent": paid}
+    return found, torch.stack([spent.updates * share + before for share in shares])
 
 
 def trials_seen(
     primitives: Run, dense: Run, readouts: Run, separate: Run, joint: Run, sequential: Run
 ) -> dict[str, int]:
     """Trials (streams, for primitives) that each strategy has learned from."""
-    tasks = len(TASKS)
-    fitted = tasks * readouts.settings["trials"]
-    modular = primitives.settings["steps"] * primitives.settings["trials"]
-    one = {key: run.settings["steps"] * run.settings["trials"] for key, run in
-           {"SEP": separate, "JOINT": joint, "GP": sequential, "SEQ": sequential}.items()}  # fmt: skip
+
+    def of(run: Run) -> int:
+        return run.settings["steps"] * run.settings["trials"]
+
+    tasks, fitted = len(TASKS), len(TASKS) * readouts.settings["trials"]
+    dense_trials = dense.settings["steps"]["DP"] * dense.settings["trials"]
     return {
-        "MP": modular + fitted,
-        "MPu": modular + fitted,
-        "DP": dense.settings["steps"]["DP"] * dense.settings["trials"] + fitted,
-        "MR": fitted,
-        "RES": fitted,
-        **{name: tasks * trials for name, trials in one.items()},
+        **dict.fromkeys(("MP", "MPu"), of(primitives) + fitted),
+        "DP": dense_trials + fitted,
+        **dict.fromkeys(("MR", "RES"), fitted),
+        "SEP": tasks * of(separate),
+        "JOINT": tasks * of(joint),
+        **dict.fromkeys(("GP", "SEQ"), tasks * of(sequential)),
     }

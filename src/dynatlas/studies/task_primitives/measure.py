@@ -20,6 +20,7 @@ from dynatlas.problems.cognitive import NineTasks
 from dynatlas.reductions import mean_over_first
 from dynatlas.studies.task_primitives.costs import (
     FORMULAS,
+    TASKS_SHOWN,
     build,
     cost_of,
     count_parameters,
@@ -251,7 +252,9 @@ def measure_costs(
         for counting, extra in {"corpus": 0.0, "with pre-training": before}.items():
             if extra and name != "MP":
                 continue
-            for (metric, tasks), value in updates(run, name, trainable=trainable, before=extra).items():
-                yield tidy({metric: value}, seeds, **cost_of(name, counting=counting, tasks=tasks))
+            nine, others = updates(run, name, trainable=trainable, before=extra)
+            yield tidy(nine, seeds, **cost_of(name, counting=counting))
+            where = {"strategy": name, "counting": counting, "size": "own"}
+            yield tidy({"cumulative_updates": others}, {"tasks": TASKS_SHOWN, **seeds}, **where)
     for name, trials in trials_seen(primitives, dense_primitives, readouts, separate, joint, sequential).items():
         yield tidy({"trials_seen": trials}, seeds, **cost_of(name))

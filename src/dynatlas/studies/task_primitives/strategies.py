@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dynatlas.jobs import Run
-from dynatlas.members import Group
+from dynatlas.members import Group, Members
 from dynatlas.models.model import Params
+from dynatlas.models.modular import assemble_modules
 from dynatlas.tasks.multitask import NINE_TASKS
 
 TASKS = NINE_TASKS
@@ -40,6 +41,12 @@ class Strategy:
 def own_of(group: Group, task: str) -> Group:
     """What belongs to a task; all of it where it belongs to every task."""
     return group.at(task=task) if "task" in group.members.fields else group
+
+
+def assembled(modules: Group) -> Group:
+    """The networks, members (seed,), that modules, members (seed, module), make up."""
+    whole = assemble_modules([own.flat() for _, own in modules.each("module")])
+    return Members(seed=modules.members.labels("seed")).group(whole).only(*NETWORK)
 
 
 def strategies_of(*runs: Run, device: str = "cpu") -> dict[str, Strategy]:

@@ -21,19 +21,12 @@ from dynatlas.ensemble.schedules import Every, LinearDecay
 from dynatlas.ensemble.watch import Watch
 from dynatlas.jobs import Job, Run
 from dynatlas.members import Group, Members, concatenate, stack
-from dynatlas.models.modular import assemble_modules
 from dynatlas.models.rnn import ElmanRNN, readout
 from dynatlas.optim.gradient_projection import GradientProjection
 from dynatlas.problems.cognitive import NineTasks
-from dynatlas.studies.task_primitives.readouts import (
-    Exam,
-    learn_by_gradient,
-    learned_in_turn,
-    refitted_in_turn,
-    ridge_readouts,
-    sums_over_trials,
-)
-from dynatlas.studies.task_primitives.strategies import MODULES, NETWORK, READOUT, SHARED, TASKS, Strategy
+from dynatlas.problems.cognitive_readouts import Exam, ridge_readouts, sums_over_trials
+from dynatlas.studies.task_primitives.readouts import learn_by_gradient, learned_in_turn, refitted_in_turn
+from dynatlas.studies.task_primitives.strategies import MODULES, NETWORK, READOUT, SHARED, TASKS, Strategy, assembled
 from dynatlas.tasks.multitask import INPUT_CHANNELS, OUTPUT_CHANNELS, SENSORY_INPUTS, Batch
 from dynatlas.tasks.primitives import Stream, inputs_seen, outputs_used
 
@@ -92,17 +85,12 @@ def train_primitives(
 
     fitted = _fit(job, "primitives", draw, loss, start, steps=steps, learning_rate=learning_rate)
     learned = members.group(fitted.parameters)
-    whole = {name: _assembled(own, Members(seed=job.seeds)) for name, own in learned.each("strategy")}
+    whole = {name: assembled(own) for name, own in learned.each("strategy")}
     scalars = sees.sum((1, 2)) * units + used.sum() * (units + 1) + MODULES * (units**2 + units)
     return {
         "networks": stack(whole, "strategy"),
         "sizes": Group(Members(strategy=strategy), {"scalars": scalars.to(torch.int64)}),
     }
-
-
-def _assembled(modules: Group, members: Members) -> Group:
-    """The networks that modules, members (seed, module), make up: one for each of `members`."""
-    return members.group(assemble_modules([own.flat() for _, own in modules.each("module")])).only(*NETWORK)
 
 
 def train_dense_primitives(
@@ -140,7 +128,7 @@ def draw_reservoirs(job: Job, *, draws: Draws, units: Units, gain: Gain, world: 
     for suffix, purpose in draws.items():
         block = setting.network(SENSORY_INPUTS, units, 1, gain=gain).initialise(job.generators(purpose), MODULES)
         whole = setting.network(SENSORY_INPUTS, MODULES * units, 1, gain=gain).initialise(job.generators(purpose))
-        found[f"MR{suffix}"] = _assembled(members.times(module=range(MODULES)).group(block), members)
+        found[f"MR{suffix}"] = assembled(members.times(module=range(MODULES)).group(block))
         found[f"RES{suffix}"] = members.group(whole).only(*NETWORK)
     return {"networks": stack(found, "strategy")}
 
