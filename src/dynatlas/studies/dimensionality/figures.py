@@ -48,7 +48,7 @@ Looks = Mapping[Any, ArmStyle]
 
 def _by_data(table: DataFrame) -> dict[str, DataFrame]:
     """The rows of each data set, by the name that it has in figures."""
-    return {DATA[data]: rows for data, rows in table.groupby("data", sort=False)}
+    return {DATA[str(data)]: rows for data, rows in table.groupby("data", sort=False)}
 
 
 def _grid(
@@ -85,7 +85,7 @@ def _levels(axes: Axes, rows: DataFrame, column: str, title: str) -> Looks:
     return levels
 
 
-def _noise_levels(panels: Sequence[Axes], rows: DataFrame) -> None:
+def _noise_levels(panels: np.ndarray, rows: DataFrame) -> None:
     """Values along layers for batch sizes, and for noise on the weights at the largest of them."""
     rows = rows_where(rows, learning_rate=rows["learning_rate"].iloc[0])  # the one that weight noise goes with
     _levels(panels[0], rows_where(rows, sigma=0), "batch", "batch size")
@@ -103,7 +103,7 @@ def draw_images(*, image_layers: DataFrame) -> Figure:
     """F1 for images: dimension along plain and residual convolutional networks, trained and untrained."""
     left = without_lost(image_layers)
     cases = rows_where(left, batch=left["batch"].min()).groupby(["data", "network"], sort=False)
-    named = {f"{DATA[data]}, {network}": rows for (data, network), rows in cases}
+    named = {f"{DATA[str(data)]}, {network}": rows for (data, network), rows in cases}
     return _grid(named, ("mle", "participation_ratio"), _arms, above=0.4)
 
 

@@ -7,7 +7,7 @@ tells of which training had not stayed finite by then: from there a network stan
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -70,16 +70,7 @@ def train_profiles(
     found: dict[str, Group] = {}
     for name, activation in arms[data].items():
         model = network(problem, width, depth, activation)
-        fitted = learn(
-            job,
-            problem,
-            model,
-            name=name,
-            batch=batch,
-            steps=steps,
-            learning_rates=[learning_rate],
-            snapshots=snapshots,
-        )
+        fitted = learn(job, problem, model, [learning_rate], name=name, batch=batch, steps=steps, snapshots=snapshots)
         networks = fitted.logs["snapshots"].at(snapshots) | {"diverged": fitted.diverged_by(snapshots)}
         found[name] = Group(Members(step=snapshots, seed=job.seeds), networks)
     return {"networks": stack(found, "arm")}
@@ -103,8 +94,8 @@ def train_noise(
     for (stream, size), own in levels.items():
         conditions = [{"stream": stream, "batch": size, "learning_rate": rate, "sigma": sigma} for rate, sigma in own]
         fitted = learn(
-            job, problem, model, name=f"batch {size}, {stream} stream", batch=size, steps=steps,
-            learning_rates=[rate for rate, _ in own], weight_noise=[sigma for _, sigma in own], stream=streams[stream],
+            job, problem, model, [rate for rate, _ in own], weight_noise=[sigma for _, sigma in own],
+            name=f"batch {size}, {stream} stream", batch=size, steps=steps, stream=streams[stream],
         )  # fmt: skip
         found.append(_learned(fitted, Members(seed=job.seeds, condition=conditions)))
     return {"networks": concatenate(found, "condition")}
@@ -123,9 +114,9 @@ def train_labels(
     drawn = [
         relabel_uniform(y, share, classes=problem.classes, generators=job.generators("labels")) for share in fraction
     ]
-    labels, rates = torch.stack(drawn, dim=1).to(job.device), [learning_rate] * len(fraction)
-    model, members = network(problem, width, depth), Members(seed=job.seeds, fraction=fraction)
-    fitted = learn(job, problem, model, name="labels", batch=batch, steps=steps, learning_rates=rates, labels=labels)
+    labels, members = torch.stack(drawn, dim=1).to(job.device), Members(seed=job.seeds, fraction=fraction)
+    model, rates = network(problem, width, depth), [learning_rate] * len(fraction)
+    fitted = learn(job, problem, model, rates, name="labels", batch=batch, steps=steps, labels=labels)
     return {"networks": _learned(fitted, members), "labels": Group(members, {"y": labels})}
 
 
@@ -139,14 +130,7 @@ def train_sizes(
     for size in sizes:
         labels = problem.data.train.y[:size].expand(len(job.seeds), 1, -1)
         fitted = learn(
-            job,
-            problem,
-            model,
-            name=f"size {size}",
-            batch=batch,
-            steps=steps,
-            learning_rates=[learning_rate],
-            labels=labels,
+            job, problem, model, [learning_rate], name=f"size {size}", batch=batch, steps=steps, labels=labels
         )
         found[size] = _learned(fitted, Members(seed=job.seeds))
     return {"networks": stack(found, "examples")}
@@ -159,18 +143,12 @@ def network(problem: VectorProblem, width: int, depth: int, activation: str = "r
 
 
 def learn(
-    job: Job, problem: VectorProblem, model: PopulationMLP, *, learning_rates: Sequence[float], **more: Any
+    job: Job, problem: VectorProblem, model: PopulationMLP, learning_rates: Sequence[float], **more: Any
 ) -> Fitted:
     """`train_classifiers` from the same initial weights for all conditions of a seed."""
     start = model.initialise(job.generators("initialisation"), len(learning_rates), shared=True)
-    return descend(job, problem, model.logits, start, learning_rates=learning_rates, **more)
-
-
-def descend(
-    job: Job, problem: VectorProblem, logits: Callable[[Params, Tensor], Tensor], start: Params, **more: Any
-) -> Fitted:
-    """`train_classifiers` with the loss of all networks of this study."""
-    return train_classifiers(job, problem.data.train, logits, start, loss=cross_entropy_by_logsumexp, **more)
+    told = {"learning_rates": learning_rates, "loss": cross_entropy_by_logsumexp, **more}
+    return train_classifiers(job, problem.data.train, model.logits, start, **told)
 
 
 def train_images(
@@ -192,9 +170,10 @@ def train_images(
         return ensemble(params, problem.as_images(x), shared=False)
 
     start = moved(ensemble.parameters, job.device)
-    fitted = descend(
-        job, problem, logits, start, name=network, batch=batch, steps=steps, learning_rates=[learning_rate]
-    )
+    fitted = train_classifiers(
+        job, problem.data.train, logits, start, name=network, batch=batch, steps=steps,
+        learning_rates=[learning_rate], loss=cross_entropy_by_logsumexp,
+    )  # fmt: skip
     seeds, diverged = Members(seed=job.seeds), fitted.diverged_at >= 0
     networks = {"untrained": seeds.group(start), "trained": seeds.group(fitted.parameters)}
     outcome = {"diverged": torch.stack([torch.zeros_like(diverged), diverged], dim=1)}
