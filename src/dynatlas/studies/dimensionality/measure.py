@@ -72,23 +72,22 @@ def measure_layers(job: Job, *, profiles: list[Run], course: Estimators) -> Iter
     whole network: summaries (see `summary`), accuracies, `selection_change`. `step` is how long it was trained; at
     every snapshot there is `course_<estimator>` of the first, middle and last hidden layer of the trained arm.
     """
-    for run, problem, arm, own in each_of(profiles, "arm"):
-        data = run.settings["data"]
-        activation = run.settings["arms"][data][arm]
-        first, *_, last = own.members.axes["step"]
-        for name, step in ({"untrained": first, arm: last} if arm == "trained" else {arm: last}).items():
-            networks = perceptrons(own.at(step=step), activation)
-            yield from layer_rows(problem, networks, data=data, arm=name, step=step)
-            yield from selection_rows(problem, networks, data=data, arm=name, step=step)
+    for run, problem, where, own in each_of(profiles, "arm"):
+        arm, steps = where["arm"], own.members.axes["step"]
+        activation = run.settings["arms"][where["data"]][arm]
+        ends = ({"untrained": steps[0]} if arm == "trained" else {}) | {arm: steps[-1]}
+        for name, step in ends.items():
+            networks, here = perceptrons(own.at(step=step), activation), where | {"arm": name, "step": step}
+            yield from layer_rows(problem, networks, **here)
+            yield from selection_rows(problem, networks, **here)
         if arm == "trained":
-            yield from course_rows(problem, own, course, data=data, arm=arm)
+            yield from course_rows(problem, own, course, **where)
 
 
 @gathered
 def measure_noisy(job: Job, *, noise: list[Run]) -> Iterator[pd.DataFrame]:
-    """Profiles and summaries of each batch size, learning rate and weight noise; `stream` names the run of batches."""
-    for run, problem, condition, own in each_of(noise, "condition"):
-        where = {"data": run.settings["data"], **condition}
+    """Profiles and summaries for every batch size, learning rate and noise; `stream` tells the second run apart."""
+    for _, problem, where, own in each_of(noise, "condition"):
         yield from layer_rows(problem, perceptrons(own), **where)
         yield from selection_rows(problem, perceptrons(own), **where)
 
@@ -96,17 +95,16 @@ def measure_noisy(job: Job, *, noise: list[Run]) -> Iterator[pd.DataFrame]:
 @gathered
 def measure_relabelled(job: Job, *, labels: list[Run]) -> Iterator[pd.DataFrame]:
     """Profiles and summaries for every share of labels drawn anew."""
-    for run, problem, fraction, own in each_of(labels, "fraction"):
-        learned, where = run["labels"].at(fraction=fraction)["y"], {"data": run.settings["data"], "fraction": fraction}
+    for run, problem, where, own in each_of(labels, "fraction"):
+        learned = run["labels"].at(fraction=where["fraction"])["y"]
         yield from layer_rows(problem, perceptrons(own), learned=learned, **where)
 
 
 @gathered
 def measure_sized(job: Job, *, sizes: Run) -> Iterator[pd.DataFrame]:
     """Profiles and summaries for every number of training examples."""
-    for run, problem, size, own in each_of([sizes], "examples"):
-        learned, where = problem.data.train.y[:size], {"data": run.settings["data"], "examples": size}
-        yield from layer_rows(problem, perceptrons(own), learned=learned, **where)
+    for _, problem, where, own in each_of([sizes], "examples"):
+        yield from layer_rows(problem, perceptrons(own), learned=problem.data.train.y[: where["examples"]], **where)
 
 
 @gathered
@@ -116,23 +114,25 @@ def measure_image_layers(job: Job, *, images: list[Run]) -> Iterator[pd.DataFram
     One network at a time, since at full size the activations of one fill the memory. Accuracy on training examples is
     that on as many as are held out.
     """
-    for run, problem, arm, networks in each_of(images, "arm"):
-        told = run.settings
+    for run, problem, where, networks in each_of(images, "arm"):
         learned = problem.data.train.y[: len(problem.data.test)]
-        model = convolutional_network(problem.image_shape[0], problem.classes, **told["sizes"][told["network"]])
-        where = {key: told[key] for key in ("data", "network", "batch")} | {"arm": arm}
+        sizes = run.settings["sizes"][run.settings["network"]]
+        model = convolutional_network(problem.image_shape[0], problem.classes, **sizes)
+        told = {key: run.settings[key] for key in ("network", "batch")}
         for seed, own in networks.each("seed"):
             model.load_state_dict(dict(own))
-            diverged = run["outcome"].at(arm=arm, seed=seed)["diverged"]
-            yield from layer_rows(problem, convolutional(model, problem, seed, diverged), learned=learned, **where)
+            diverged = run["outcome"].at(arm=where["arm"], seed=seed)["diverged"]
+            one = convolutional(model, problem, seed, diverged)
+            yield from layer_rows(problem, one, learned=learned, **where, **told)
 
 
-def each_of(runs: Sequence[Run], axis: str) -> Iterator[tuple[Run, VectorProblem, Any, Group]]:
-    """The networks of each run at each label of an axis, and the problem that they learned."""
+def each_of(runs: Sequence[Run], axis: str) -> Iterator[tuple[Run, VectorProblem, dict[str, Any], Group]]:
+    """The networks of each run at each label of an axis, the problem that they learned, and the columns that say so."""
     for run in runs:
-        problem = vector_problem(run.settings["data"])
+        data = run.settings["data"]
+        problem = vector_problem(data)
         for label, networks in run["networks"].each(axis):
-            yield run, problem, label, networks
+            yield run, problem, {"data": data, **(label if isinstance(label, dict) else {axis: label})}, networks
 
 
 @gathered
