@@ -12,23 +12,14 @@ from torch import Tensor
 
 from dynatlas.devices import moved
 from dynatlas.instruments.dimension import participation_ratio
+from dynatlas.instruments.embedding import principal_components
 from dynatlas.instruments.perturb import contiguous_lesions, family_named, perturb, random_lesions
 from dynatlas.jobs import Job, Run
 from dynatlas.models.model import Params
 from dynatlas.models.rnn import rollout
 from dynatlas.problems.cognitive import NineTasks
 from dynatlas.reductions import mean_over_first
-from dynatlas.studies.task_primitives.costs import (
-    FORMULAS,
-    TASKS_SHOWN,
-    build,
-    cost_of,
-    count_parameters,
-    count_trainable,
-    counts,
-    trials_seen,
-    updates,
-)
+from dynatlas.studies.task_primitives import costs
 from dynatlas.studies.task_primitives.strategies import MODULES, SHARED, TASKS, Strategy, own_of, strategies_of
 from dynatlas.tables import gathered, tidy
 from dynatlas.tasks.multitask import OUTPUT_CHANNELS, build_trial
@@ -216,10 +207,8 @@ def _projected(setting: NineTasks, params: Params, task: str, directions: int = 
         angle1=angles, angle2=angles + math.pi, strength1=(1.3, 1.3), strength2=(0.7, 0.7),
     )  # fmt: skip
     first = {name: w[:1].cpu() for name, w in params.items()}
-    states = rollout(first, trial.x[..., : first["w_in"].shape[1]], alpha=setting.alpha)[0].movedim(1, 0).double()
-    centred = states - states.mean((0, 1))
-    axes = torch.linalg.svd(centred.flatten(0, 1), full_matrices=False).Vh[:2]
-    shown = centred @ axes.T
+    states = rollout(first, trial.x[..., : first["w_in"].shape[1]], alpha=setting.alpha)[0].movedim(1, 0)
+    shown = principal_components(states.flatten(0, 1)).coordinates.unflatten(0, (directions, -1))
     return shown * torch.where(shown[0, -1] < 0, -1.0, 1.0)
 
 
@@ -237,24 +226,26 @@ def measure_costs(
     """
     units, seeds = int(separate.settings["units"]), {"seed": job.seeds}
     found = strategies_of(readouts, separate, joint, sequential)
-    for name in FORMULAS:
-        own = counts(found[name], name, modules=MODULES, units=units)
-        yield tidy(own, seeds, **cost_of(name, size=f"{MODULES} x {units}"))
+    for name in costs.FORMULAS:
+        own = costs.counts(found[name], name, modules=MODULES, units=units)
+        yield tidy(own, seeds, **costs.cost_of(name, size=f"{MODULES} x {units}"))
         for modules, small in (size for size in sizes if size != [MODULES, units]):
-            built = build(name, NineTasks(**world), modules=modules, units=small, generators=job.generators("sizes"))
-            error = counts(built, name, modules=modules, units=small)["count_error"]
-            yield tidy({"count_error": error}, seeds, **cost_of(name, size=f"{modules} x {small}"))
+            built = costs.build(
+                name, NineTasks(**world), modules=modules, units=small, generators=job.generators("sizes")
+            )
+            error = costs.counts(built, name, modules=modules, units=small)["count_error"]
+            yield tidy({"count_error": error}, seeds, **costs.cost_of(name, size=f"{modules} x {small}"))
     before = float(primitives["sizes"].at(strategy="MP")["scalars"]) * primitives.settings["steps"]
     for name, run in {"MP": readouts, "SEP": separate, "JOINT": joint}.items():
-        trainable = count_parameters(name, modules=MODULES, units=units)
+        trainable = costs.count_parameters(name, modules=MODULES, units=units)
         if name == "MP":
-            trainable = len(TASKS) * count_trainable(name, modules=MODULES, units=units)
+            trainable = len(TASKS) * costs.count_trainable(name, modules=MODULES, units=units)
         for counting, extra in {"corpus": 0.0, "with pre-training": before}.items():
             if extra and name != "MP":
                 continue
-            nine, others = updates(run, name, trainable=trainable, before=extra)
-            yield tidy(nine, seeds, **cost_of(name, counting=counting))
+            nine, others = costs.updates(run, name, trainable=trainable, before=extra)
+            yield tidy(nine, seeds, **costs.cost_of(name, counting=counting))
             where = {"strategy": name, "counting": counting, "size": "own"}
-            yield tidy({"cumulative_updates": others}, {"tasks": TASKS_SHOWN, **seeds}, **where)
-    for name, trials in trials_seen(primitives, dense_primitives, readouts, separate, joint, sequential).items():
-        yield tidy({"trials_seen": trials}, seeds, **cost_of(name))
+            yield tidy({"cumulative_updates": others}, {"tasks": costs.TASKS_SHOWN, **seeds}, **where)
+    for name, trials in costs.trials_seen(primitives, dense_primitives, readouts, separate, joint, sequential).items():
+        yield tidy({"trials_seen": trials}, seeds, **costs.cost_of(name))
