@@ -10,8 +10,10 @@ from dynatlas.figures.contrast import READABLE, contrast
 from dynatlas.figures.marks import (
     NOTHING,
     heat_map,
+    lanes,
     log_points,
     name_layers,
+    paths,
     points_with_interval,
     printed,
     seed_band,
@@ -177,3 +179,29 @@ def test_layers_are_named_and_many_names_are_turned(axes, last, turned):
     labels = axes.get_xticklabels()
     assert [label.get_text() for label in labels] == ["inputs", *map(str, range(1, last)), "logits"]
     assert {label.get_rotation() for label in labels} == {turned}
+
+
+def rows_of(metric: str, values: list[float], **conditions: object) -> pd.DataFrame:
+    steps = range(len(values))[::-1]  # out of order
+    return pd.DataFrame([{"step": k, "metric": metric, "value": values[k], **conditions} for k in steps])
+
+
+def test_lanes_stand_one_below_the_other_in_their_order(axes):
+    table = pd.concat([rows_of("go", [0.0, 1.0]), rows_of("sine", [1.0, -1.0])])
+    lanes(axes, table, {"cue": {"go": STYLES["MP"]}, "answer": {"sine": STYLES["SEP"]}}, x="step", height=0.25)
+    drawn = {line.get_color(): line.get_xydata().tolist() for line in axes.lines}
+    assert drawn[STYLES["MP"].color] == [[0, 1], [1, 1.25]]
+    assert drawn[STYLES["SEP"].color] == [[0, 0.25], [1, -0.25]]
+    ticks = zip(axes.get_yticks(), axes.get_yticklabels(), strict=True)
+    assert {place: label.get_text() for place, label in ticks} == {1: "cue", 0: "answer"}
+    with pytest.raises(ValueError, match=r"'cosine'; there are .*'go', 'sine'"):
+        lanes(axes, table, {"cue": {"cosine": STYLES["MP"]}}, x="step")
+
+
+def test_paths_run_in_time_and_end_in_a_marker(axes):
+    table = pd.concat([rows_of(m, [k, k + 1.0, 0.0], trial=k) for k in (2, 1) for m in ("pc1", "pc2")])
+    paths(axes, table, "trial", x="pc1", y="pc2", along="step", styles=STYLES)
+    assert [line.get_xdata().tolist() for line in axes.lines] == [[1, 2, 0], [2, 3, 0]]
+    assert all(line.get_markevery() == [-1] for line in axes.lines)
+    with pytest.raises(ValueError, match="shorter"):
+        paths(axes, table, "trial", x="pc1", y="pc2", along="step", styles={"MP": STYLES["MP"]})

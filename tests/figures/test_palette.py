@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from matplotlib.markers import MarkerStyle
 
-from dynatlas.figures.palette import COLOURS, arm_styles, ordered_styles, without_markers
+from dynatlas.figures.palette import COLOURS, arm_styles, direction_styles, ordered_styles, without_markers
 
 TO_XYZ = np.array(
     [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]]
@@ -113,6 +114,14 @@ def test_without_markers_the_rest_stays():
     bare = without_markers(styles)
     assert [style.marker for style in bare.values()] == ["", ""]
     assert [(s.color, s.dash) for s in bare.values()] == [(s.color, s.dash) for s in styles.values()]
+
+
+def test_a_directions_triangle_points_there():
+    styles = direction_styles(8)
+    assert list(styles) == ["0°", "45°", "90°", "135°", "180°", "225°", "270°", "315°"]
+    for turn, style in zip(range(0, 360, 45), styles.values(), strict=True):
+        tip = MarkerStyle(style.marker).get_transform().transform([[0, 2]])[0]  # upright, half as large
+        np.testing.assert_allclose(tip, [np.cos(np.radians(turn)), np.sin(np.radians(turn))], atol=1e-9)
 
 
 @pytest.mark.parametrize("styles_of", [arm_styles, ordered_styles])

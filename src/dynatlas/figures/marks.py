@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 
+ZERO: dict[str, Any] = {"color": "#c3c8cf", "linewidth": 0.5}
+"""The look of a lane's zero."""
 SUFFIXES = ("", "k", "M", "G", "T")
 NOTHING = "–"
 """Stands in the cells of a heat map for which there is no value."""
@@ -76,6 +78,46 @@ def name_layers(axes: Axes, last: int) -> None:
     axes.set_xticks(range(last + 1), names)
     axes.tick_params(axis="x", labelrotation=60 if last > 7 else 0)
     axes.set_xlabel("layer")
+
+
+def lanes(
+    axes: Axes, table: DataFrame, channels: Mapping[str, Mapping[str, ArmStyle]], *, x: str, height: float = 0.4
+) -> None:
+    """Signals over time in lanes, the first on top: lane -> metric -> look, a step line each, 1 drawn as `height`.
+
+    A line at each lane's zero; the lanes' names are the ticks, the last at 0 and the others 1 apart.
+
+    Raises:
+        ValueError: the table has no row of a metric.
+    """
+    for offset, metrics in zip(range(len(channels) - 1, -1, -1), channels.values(), strict=True):
+        axes.axhline(offset, **ZERO, zorder=0)
+        for metric, style in metrics.items():
+            line = rows_where(table, metric=metric).sort_values(x)
+            if line.empty:
+                raise ValueError(f"lanes: no row has the metric {metric!r}; there are {sorted(set(table['metric']))}")
+            axes.step(line[x], offset + height * line["value"], where="post", **style.line)
+    axes.set_yticks(range(len(channels) - 1, -1, -1), list(channels))
+
+
+def paths(axes: Axes, table: DataFrame, by: str, *, x: str, y: str, along: str, styles: Mapping[Any, ArmStyle]) -> None:
+    """A line in the plane of two metrics for each value of `by`, in ascending order, with a marker at its end.
+
+    Args:
+        axes: where to draw.
+        table: one row for each `by`, `along` and metric.
+        by: the column that tells lines apart.
+        x: the metric that is drawn to the right.
+        y: the metric that is drawn upwards.
+        along: the column by which points follow each other.
+        styles: looks of the lines, in their order.
+
+    Raises:
+        ValueError: there are more lines than looks, or fewer.
+    """
+    wide = table.pivot_table(index=[by, along], columns="metric", values="value")
+    for (_, path), style in zip(wide.groupby(level=by), styles.values(), strict=True):
+        axes.plot(path[x], path[y], **style.line, linewidth=0.9, markersize=5, markevery=[-1])
 
 
 def points_with_interval(

@@ -81,6 +81,17 @@ def ordered_styles(levels: Sequence[Level]) -> dict[Level, ArmStyle]:
     return {level: ArmStyle(colour, *_shape(i)) for i, (level, colour) in enumerate(zip(levels, colours, strict=True))}
 
 
+def direction_styles(count: int) -> dict[str, ArmStyle]:
+    """Looks for `count` directions around a ring, by their angle ("45°"): the marker is a triangle that points there.
+
+    Raises:
+        ValueError: there are more directions than colours.
+    """
+    turns = {f"{turn:g}°": turn for turn in (360 * number / count for number in range(count))}
+    styles = arm_styles(list(turns))
+    return {name: replace(style, marker=(3, 0, turns[name] - 90)) for name, style in styles.items()}
+
+
 def without_markers(styles: dict[Level, ArmStyle]) -> dict[Level, ArmStyle]:
     """The same colours and dashes for lines of so many points that markers would hide them."""
     return {level: replace(style, marker="") for level, style in styles.items()}

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from dynatlas.figures.marks import (
+    ZERO,
     heat_map,
+    lanes,
     log_points,
     mean_with_interval,
+    paths,
     points_with_interval,
     seed_bands,
     turn_names,
 )
-from dynatlas.figures.palette import DASHES, INK, ArmStyle, arm_styles, without_markers
+from dynatlas.figures.palette import DASHES, INK, ArmStyle, arm_styles, direction_styles, without_markers
 from dynatlas.figures.style import (
     REFERENCE,
     arm_legend,
@@ -42,15 +44,14 @@ WIN_LEVEL = 1 - 0.05 * 5 / 9
 """Level of the intervals of the nine families: five wins of nine are wanted (claims C4)."""
 TURN = {"color": "#c3c8cf", "linewidth": 1.3}
 """The line at a task's own turn."""
-ZERO = {"color": "#c3c8cf", "linewidth": 0.5}
 SINGLE = ArmStyle(INK, "", DASHES[0])
 CHANNELS = without_markers(arm_styles(["sine", "cosine"]))
-_LANES = {
-    "fixation": (["input_fix"], 4.0),
-    "modality 1": (["input_mod1_sin", "input_mod1_cos"], 3.0),
-    "modality 2": (["input_mod2_sin", "input_mod2_cos"], 2.0),
-    "hold": (["target_fix"], 1.0),
-    "response": (["target_sin", "target_cos"], 0.0),
+LANES = {
+    "fixation": {"input_fix": SINGLE},
+    "modality 1": {"input_mod1_sin": CHANNELS["sine"], "input_mod1_cos": CHANNELS["cosine"]},
+    "modality 2": {"input_mod2_sin": CHANNELS["sine"], "input_mod2_cos": CHANNELS["cosine"]},
+    "hold": {"target_fix": SINGLE},
+    "response": {"target_sin": CHANNELS["sine"], "target_cos": CHANNELS["cosine"]},
 }
 
 
@@ -71,15 +72,9 @@ def draw_tasks(*, examples: pd.DataFrame) -> Figure:
     trials = rows_where(examples, shown="trial")
     figure, panels = new_panels(3, 3, width=2, height=5.2, sharex=True, sharey=True)
     for axes, (task, trial) in zip(panels.flat, trials.groupby("task", sort=False), strict=True):
-        for channels, offset in _LANES.values():
-            axes.axhline(offset, **ZERO, zorder=0)
-            looks = CHANNELS.values() if len(channels) == 2 else [SINGLE]
-            for channel, style in zip(channels, looks, strict=True):
-                line = rows_where(trial, metric=channel).sort_values("step")
-                axes.step(line["step"], offset + 0.4 * line["value"], where="post", **style.line)
+        lanes(axes, trial, LANES, x="step")
         axes.axhline(1.75, color=INK, linewidth=0.5, label="line")
         axes.set_title(str(task))
-        axes.set_yticks([offset for _, offset in _LANES.values()], list(_LANES))
     figure.supxlabel("time (ms)", fontsize=8)
     figure.supylabel("inputs above, targets below the line", fontsize=8)
     letter_panels(panels)
@@ -212,32 +207,12 @@ def draw_dimension(*, dimension: pd.DataFrame, examples: pd.DataFrame) -> Figure
     right.set(ylabel="mean over tasks")
     projected = examples[examples["metric"].isin(["pc1", "pc2"])]
     for axes, ((name, task), own) in zip(panels[1], projected.groupby(["shown", "task"], sort=False), strict=True):
-        _projection(axes, own)
-        axes.set_title(f"{name}\n{task}")
-    for axes in panels[1]:
-        axes.set_ylabel("component 2")
+        turns = direction_styles(own["trial"].nunique())
+        paths(axes, own, "trial", x="pc1", y="pc2", along="step", styles=turns)
+        axes.set(title=f"{name}\n{task}", xlabel="component 1", ylabel="component 2")
     letter_panels([left, right, *panels[1]])
-    arm_legend(figure, _directions(projected["trial"].nunique()), title="direction of the stimulus", ncols=8)
+    arm_legend(figure, turns, title="direction of the stimulus", ncols=8)
     return figure
-
-
-def _directions(count: int) -> dict[str, ArmStyle]:
-    """A look for each direction: the marker at the end of its line is a triangle that points there."""
-    turns = [360 * number / count for number in range(count)]
-    names = [f"{turn:g}°" for turn in turns]
-    return {
-        name: replace(style, marker=(3, 0, turn - 90))
-        for turn, (name, style) in zip(turns, arm_styles(names).items(), strict=True)
-    }
-
-
-def _projection(axes: Axes, rows: pd.DataFrame) -> None:
-    """One line a trial, each another direction of the stimulus, to the triangle at its end."""
-    wide = rows.pivot_table(index=["trial", "step"], columns="metric", values="value")
-    paths = [path for _, path in wide.groupby(level="trial")]
-    for path, style in zip(paths, _directions(len(paths)).values(), strict=True):
-        axes.plot(path["pc1"], path["pc2"], **style.line, linewidth=0.9, markersize=5, markevery=[-1])
-    axes.set(xlabel="component 1")
 
 
 @house_style()
