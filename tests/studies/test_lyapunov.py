@@ -14,9 +14,9 @@ import torch
 from dynatlas.jobs import Job, Run
 from dynatlas.members import Members
 from dynatlas.models.from_torch import recurrent_to_torch
-from dynatlas.studies.lyapunov import drawn, identities, measure, train
+from dynatlas.studies.lyapunov import identities, measure, train, untrained
+from dynatlas.studies.lyapunov.networks import CELLS, network, read_text, with_gain
 from dynatlas.studies.lyapunov.settings import Gradients, Identities, Jacobians, Lengths, Shares, Starts
-from dynatlas.studies.lyapunov.world import CELLS, network, read_text, with_gain
 from dynatlas.tables import tidy
 
 JOB = Job(study="lyapunov", seeds=[0, 1])
@@ -177,7 +177,7 @@ def test_a_jacobian_without_its_reset_gate_misses():
 
 def test_gradients_grow_at_the_leading_exponent_and_not_at_the_second():
     sizes = Gradients(units=12, gains=[0.6, 1.2, 2.4], steps=250, skip=30)
-    table = drawn.measure_gradients(JOB, texts=TEXTS, sizes=sizes)
+    table = untrained.measure_gradients(JOB, texts=TEXTS, sizes=sizes)
     error = table.query("metric == 'error'").groupby("against")["value"].mean()
     assert error["lambda_1"] < 0.03 < error["lambda_2"]
     assert table.query("metric == 'correlation'")["value"].min() > 0.99
@@ -185,19 +185,19 @@ def test_gradients_grow_at_the_leading_exponent_and_not_at_the_second():
 
 def test_longer_sequences_spread_less_and_the_last_running_estimate_is_the_whole():
     sizes = Lengths(gains=[1.0, 2.0], lengths=[10, 160], sequences=8, burn_in=20, shown=[1, 3])
-    table = drawn.measure_lengths(JOB, texts=TEXTS, cells={"rnn": 8, "lstm": 5}, sizes=sizes)
+    table = untrained.measure_lengths(JOB, texts=TEXTS, cells={"rnn": 8, "lstm": 5}, sizes=sizes)
     spread = table.query("metric == 'spread'").groupby(["cell", "steps"])["value"].mean().unstack()
     assert (spread[160] < 0.7 * spread[10]).all()
     running = table.query("metric == 'running' and cell == 'rnn' and seed == 0 and order == 1")
     assert running["steps"].max() == 160
     shares = Shares(gains=[1.0, 2.0], sequences=8, steps=160, burn_in=20)
-    again = drawn.measure_shares(JOB, texts=TEXTS, cells={"rnn": 8}, sizes=shares)
+    again = untrained.measure_shares(JOB, texts=TEXTS, cells={"rnn": 8}, sizes=shares)
     assert len(again) == 2 * 2 * 2 * 8
 
 
 def test_small_weights_leave_gates_half_open():
     sizes = Starts(spreads=[1e-4, 1.0], steps=20, burn_in=20)
-    table = drawn.measure_starts(JOB, cells={"rnn": 6, "gru": 6, "lstm": 6}, sizes=sizes)
+    table = untrained.measure_starts(JOB, cells={"rnn": 6, "gru": 6, "lstm": 6}, sizes=sizes)
     small = table.query("spread < .01").groupby(["cell", "metric"])["value"]
     for cell, metric in product(("gru", "lstm"), ("largest", "smallest")):
         np.testing.assert_allclose(small.get_group((cell, metric)), -math.log(2), atol=1e-3)

@@ -17,7 +17,7 @@ from dynatlas.studies.adaptive_activation.cells import MODES
 from dynatlas.studies.adaptive_activation.problems import _PROBLEMS
 from dynatlas.studies.dimensionality import settings as dimensionality
 from dynatlas.studies.lyapunov import settings as lyapunov
-from dynatlas.studies.lyapunov.world import CELLS
+from dynatlas.studies.lyapunov.networks import CELLS
 from dynatlas.studies.rnn_geometry import settings as rnn_geometry
 from dynatlas.studies.rnn_geometry.world import SETS
 from dynatlas.studies.task_primitives import settings as task_primitives

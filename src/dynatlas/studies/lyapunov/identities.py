@@ -22,7 +22,7 @@ from dynatlas.jobs import Job
 from dynatlas.models.gated import Elman, Stacked
 from dynatlas.models.initial import orthogonal
 from dynatlas.reductions import mean_over_first
-from dynatlas.studies.lyapunov.world import CELLS, network
+from dynatlas.studies.lyapunov.networks import CELLS, network
 from dynatlas.tables import gathered, tidy
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from torch import Tensor
 from dynatlas.instruments.heldout import heldout_readout
 from dynatlas.instruments.lyapunov import lyapunov_spectrum
 from dynatlas.jobs import Job, Run
-from dynatlas.studies.lyapunov.world import HYPERPARAMETERS, LOGARITHMS, network, read_text
+from dynatlas.studies.lyapunov.networks import HYPERPARAMETERS, LOGARITHMS, network, read_text
 from dynatlas.tables import gathered, tidy
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from dynatlas.members import Group, Members
 from dynatlas.models.dropout import Dropout
 from dynatlas.models.gated import Stacked
 from dynatlas.models.rnn import readout
-from dynatlas.studies.lyapunov.world import HYPERPARAMETERS, LOGARITHMS, network, read_text, with_gain
+from dynatlas.studies.lyapunov.networks import HYPERPARAMETERS, LOGARITHMS, network, read_text, with_gain
 from dynatlas.tasks.symbols import SymbolBatch
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from dynatlas.instruments.gradients import gradient_growth_rate
 from dynatlas.instruments.lyapunov import jacobians_along, lyapunov_from_jacobians, lyapunov_spectrum
 from dynatlas.jobs import Job
 from dynatlas.models.gated import Stacked
-from dynatlas.studies.lyapunov.world import SPREAD, network, read_text, with_gain
+from dynatlas.studies.lyapunov.networks import SPREAD, network, read_text, with_gain
 from dynatlas.tables import gathered, tidy
 
 if TYPE_CHECKING:
