@@ -28,7 +28,7 @@ DenseSteps = Annotated[
     dict[Literal["DP", "DP-short"], Steps], Field(min_length=1, description="updates of each dense network")
 ]
 Trials = Annotated[Count, Field(description="trials of a step, of each task where several are learned")]
-Rate = Annotated[Positive, Field(description="learning rate of Adam")]
+LearningRate = Annotated[Positive, Field(description="learning rate of Adam")]
 Interval = Annotated[Count, Field(description="updates between two looks at the accuracy")]
 Gain = Annotated[Positive, Field(description="gain of the orthogonal recurrent weights")]
 Draws = Annotated[

@@ -36,10 +36,10 @@ if TYPE_CHECKING:
         Draws,
         Gain,
         Interval,
+        LearningRate,
         Modular,
         Penalty,
         Projections,
-        Rate,
         Setting,
         Steps,
         Trials,
@@ -53,8 +53,9 @@ IN_TURN: dict[str, Any] = {"learned": range(1, len(TASKS) + 1), "task": TASKS}
 
 
 def train_primitives(
-    job: Job, *, strategy: Modular, units: Units, steps: Steps, trials: Trials, learning_rate: Rate, world: Setting
-) -> Groups:
+    job: Job, *, strategy: Modular, units: Units, steps: Steps, trials: Trials, learning_rate: LearningRate,
+    world: Setting,
+) -> Groups:  # fmt: skip
     """Four modules of `units` units learn one primitive each, on `trials` streams a step.
 
     The modules of MP see only their primitive's modality, those of MPu see everything; both start from the same weights
@@ -94,7 +95,7 @@ def train_primitives(
 
 
 def train_dense_primitives(
-    job: Job, *, steps: DenseSteps, units: Units, trials: Trials, learning_rate: Rate, world: Setting
+    job: Job, *, steps: DenseSteps, units: Units, trials: Trials, learning_rate: LearningRate, world: Setting
 ) -> Groups:
     """One dense network of `units` units learns all primitives together (14 outputs, nothing masked).
 
@@ -134,8 +135,9 @@ def draw_reservoirs(job: Job, *, draws: Draws, units: Units, gain: Gain, world: 
 
 
 def train_separate(
-    job: Job, *, units: Units, steps: Steps, trials: Trials, learning_rate: Rate, every: Interval, world: Setting
-) -> Groups:
+    job: Job, *, units: Units, steps: Steps, trials: Trials, learning_rate: LearningRate, every: Interval,
+    world: Setting,
+) -> Groups:  # fmt: skip
     """SEP: a network of `units` units for each task and seed, without rule input; `trials` of its task a step."""
     rnn = NineTasks(**world).network(SENSORY_INPUTS, units, len(OUTPUT_CHANNELS))
     return _learn_all(job, "separate", "SEP", rnn, Members(seed=job.seeds, task=TASKS), steps=steps, trials=trials,
@@ -143,8 +145,9 @@ def train_separate(
 
 
 def train_joint(
-    job: Job, *, units: Units, steps: Steps, trials: Trials, learning_rate: Rate, every: Interval, world: Setting
-) -> Groups:
+    job: Job, *, units: Units, steps: Steps, trials: Trials, learning_rate: LearningRate, every: Interval,
+    world: Setting,
+) -> Groups:  # fmt: skip
     """JOINT: one network of `units` units on all tasks interleaved, with rule input; `trials` of each task a step."""
     rnn = NineTasks(**world).network(len(INPUT_CHANNELS), units, len(OUTPUT_CHANNELS))
     return _learn_all(job, "joint", "JOINT", rnn, Members(seed=job.seeds), steps=steps, trials=trials,
@@ -178,7 +181,7 @@ def _learn_all(
 
 
 def train_sequential(
-    job: Job, *, projections: Projections, units: Units, steps: Steps, trials: Trials, learning_rate: Rate,
+    job: Job, *, projections: Projections, units: Units, steps: Steps, trials: Trials, learning_rate: LearningRate,
     covariance_trials: Trials, world: Setting,
 ) -> Groups:  # fmt: skip
     """SEQ and GP: one network learns the tasks in their order, `steps` steps each, the optimiser reset in between.
@@ -221,7 +224,7 @@ def train_sequential(
 
 def train_readouts(
     job: Job, *, primitives: Run, dense_primitives: Run, reservoirs: Run, penalty: Penalty, trials: Trials,
-    steps: Steps, learning_rate: Rate, world: Setting,
+    steps: Steps, learning_rate: LearningRate, world: Setting,
 ) -> Groups:  # fmt: skip
     """One linear readout a task on the states of every frozen network: nothing else learns.
 
