@@ -1,4 +1,4 @@
-"""Stacks of starts and modes, what learns in them, measures on cases with known answers, files of the real form."""
+"""Stacks of starts and modes, what learns in them, and measures on cases with known answers."""
 
 from __future__ import annotations
 
@@ -182,10 +182,14 @@ def test_losses_and_accuracies_are_read_where_they_should_be():
         assert float(accuracy[member]) == pytest.approx(float((outputs[-1].argmax(-1) == wanted[-1]).double().mean()))
 
 
-@pytest.mark.parametrize("task", ["digits", "copy", "text"])
-def test_every_task_has_a_problem_and_a_network_of_its_sizes(task):
+@pytest.mark.parametrize("task", ["digits", "copy", "text", "characters"])
+def test_every_task_has_a_problem_and_a_network_of_its_sizes(task, tmp_path):
+    (tmp_path / "ptb").mkdir()
+    for part in ("train", "valid", "test"):
+        (tmp_path / "ptb" / f"{part}.txt").write_text(" t h e _ c a t\n" * 9)
+    characters = {"updates": 2, "data": {"name": "ptb", "steps": 6, "batch": 3, "test": 4, "folder": str(tmp_path)}}
     text = {"updates": 2, "data": {"steps": 9, "symbols": 4, "lag": 3, "length": 80, "batch": 4, "test": 5}}
-    problem = problem_for(JOB, task, (TASKS | {"text": text})[task])
+    problem = problem_for(JOB, task, (TASKS | {"text": text, "characters": characters})[task])
     params = network_for_task(task, problem, 7).initialise(JOB.generators("initialisation"))
     assert (params["w_in"].shape, params["w_out"].shape) == ((2, problem.n_in, 7), (2, 7, problem.n_out))
     big = network_for_task(task, problem, 4000).initialise(JOB.generators("initialisation"))["w_in"]
