@@ -95,43 +95,36 @@ class CharacterData(Settings):
     test: Held
 
 
-class PixelTask(Settings):
-    """Naming images."""
+class Training(Settings):
+    """How the networks of a task learn."""
 
     units: Units
     updates: Updates
     learning_rate: Rate
     every: Every
+
+
+class PixelTask(Training):
+    """Naming images."""
+
     data: PixelData
 
 
-class CopyTask(Settings):
+class CopyTask(Training):
     """Copying symbols."""
 
-    units: Units
-    updates: Updates
-    learning_rate: Rate
-    every: Every
     data: CopyData
 
 
-class TextTask(Settings):
+class TextTask(Training):
     """Foreseeing a text that is made up."""
 
-    units: Units
-    updates: Updates
-    learning_rate: Rate
-    every: Every
     data: TextData
 
 
-class CharacterTask(Settings):
+class CharacterTask(Training):
     """Foreseeing a published text."""
 
-    units: Units
-    updates: Updates
-    learning_rate: Rate
-    every: Every
     data: CharacterData
 
 
