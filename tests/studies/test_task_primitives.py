@@ -13,17 +13,7 @@ from dynatlas.members import Group, Members
 from dynatlas.models.rnn import rollout
 from dynatlas.problems.cognitive import NineTasks
 from dynatlas.problems.cognitive_readouts import Exam
-from dynatlas.studies.task_primitives import measure, train
-from dynatlas.studies.task_primitives.costs import (
-    FORMULAS,
-    FROZEN,
-    TASKS_SHOWN,
-    build,
-    count_parameters,
-    count_trainable,
-    counts,
-    updates,
-)
+from dynatlas.studies.task_primitives import costs, measure, train
 from dynatlas.studies.task_primitives.readouts import learned_in_turn, refitted_in_turn
 from dynatlas.studies.task_primitives.strategies import TASKS, Strategy
 
@@ -35,29 +25,29 @@ JOB = Job(study="task-primitives", seeds=[0, 1])
 
 @pytest.mark.parametrize(("name", "total"), [("MP", 11547), ("SEP", 17667), ("JOINT", 28483), ("DP", 30907)])
 def test_parameters_are_those_that_were_counted_by_hand(name, total):
-    built = build(name, NineTasks(**WORLD), modules=4, units=40, generators=JOB.generators("sizes"))
-    found = counts(built, name, modules=4, units=40)
+    built = costs.build(name, NineTasks(**WORLD), modules=4, units=40, generators=JOB.generators("sizes"))
+    found = costs.counts(built, name, modules=4, units=40)
     assert found["total_parameters"].item() == total
     assert found["count_error"].item() == 0
 
 
-@pytest.mark.parametrize(("name", "size"), product(FORMULAS, [(4, 8), (2, 20), (5, 3)]))
+@pytest.mark.parametrize(("name", "size"), product(costs.FORMULAS, [(4, 8), (2, 20), (5, 3)]))
 def test_built_networks_have_the_parameters_of_the_formulas(name, size):
     modules, units = size
-    built = build(name, NineTasks(**WORLD), modules=modules, units=units, generators=JOB.generators("sizes"))
-    found = counts(built, name, modules=modules, units=units)
+    built = costs.build(name, NineTasks(**WORLD), modules=modules, units=units, generators=JOB.generators("sizes"))
+    found = costs.counts(built, name, modules=modules, units=units)
     assert found["count_error"].item() == found["marginal_error"].item() == 0
 
 
-@pytest.mark.parametrize("name", [*FROZEN, "SEP"])
+@pytest.mark.parametrize("name", [*costs.FROZEN, "SEP"])
 def test_one_more_task_costs_what_is_trained_for_it(name):
-    nine, ten = (count_parameters(name, modules=4, units=40, tasks=tasks) for tasks in (9, 10))
-    assert ten - nine == count_trainable(name, modules=4, units=40) == (1963 if name == "SEP" else 3 * 161)
+    nine, ten = (costs.count_parameters(name, modules=4, units=40, tasks=tasks) for tasks in (9, 10))
+    assert ten - nine == costs.count_trainable(name, modules=4, units=40) == (1963 if name == "SEP" else 3 * 161)
 
 
 def test_projection_leaves_biases_alone():
-    joint, projected = (count_trainable(name, modules=4, units=40) for name in ("JOINT", "GP"))
-    assert joint == count_parameters("JOINT", modules=4, units=40) == projected + 160 + 3
+    joint, projected = (costs.count_trainable(name, modules=4, units=40) for name in ("JOINT", "GP"))
+    assert joint == costs.count_parameters("JOINT", modules=4, units=40) == projected + 160 + 3
 
 
 def test_masked_modules_never_see_the_other_modality_and_share_their_start():
@@ -101,10 +91,10 @@ def test_updates_count_to_the_first_crossing_and_are_infinite_without_one():
     course = torch.tensor([[0.1, 0.1], [0.85, 0.3], [0.7, 0.79]])[..., None].expand(1, 3, 2, 9)
     axes = Members(strategy=["SEP"], update=[0, 25, 50], seed=[0, 1], task=TASKS)
     run = Run({"course": Group(axes, {"accuracy": course})}, seeds=[0, 1], settings={})
-    found, others = updates(run, "SEP", trainable=90, before=10.0)
+    found, others = costs.updates(run, "SEP", trainable=90, before=10.0)
     assert found["updates"].tolist() == [25 * 90 + 10, math.inf]
     assert found["updates_spent"].tolist() == [25 * 90 + 10, 50 * 90 + 10]
-    assert others[TASKS_SHOWN.index(18)].tolist() == [2 * 25 * 90 + 10, 2 * 50 * 90 + 10]
+    assert others[costs.TASKS_SHOWN.index(18)].tolist() == [2 * 25 * 90 + 10, 2 * 50 * 90 + 10]
 
 
 def test_interaction_ignores_what_modules_and_tasks_do_alone():

@@ -14,7 +14,9 @@ from dynatlas.tasks.primitives import (
     direction_accuracy,
     inputs_seen,
     make_stream,
+    modules_loss,
     outputs_used,
+    together_loss,
 )
 from dynatlas.tasks.timing import LINEAGE_TIMING, QUICK_TIMING
 
@@ -145,3 +147,20 @@ def test_direction_accuracy_counts_only_streams_that_ask():
     ahead = torch.zeros_like(s.targets["comparison-1"])
     ahead[..., 2] = 1.0
     assert float(direction_accuracy(ahead, s.targets["comparison-1"], s.t_last)) == pytest.approx(0.1, abs=0.03)
+
+
+def test_losses_weigh_errors_of_own_channels_and_no_others():
+    s = stream(20, 0, 1)
+    right = s.stacked_targets()[:, None].expand(-1, 3, -1, -1, -1, -1)  # three networks of modules a seed
+    assert not modules_loss(right, s).any()
+    wrong_padding = right + 7 * (1 - outputs_used())[:, None, None]
+    assert not modules_loss(wrong_padding, s).any()
+    off = right.clone()
+    off[:, 1, 2, ..., 0] += 2  # one channel of three of comparison-2, in the second network
+    expected = torch.zeros(2, 3, 4)
+    expected[:, 1, 2] = 4 / 3 * s.weight.mean((1, 2))
+    torch.testing.assert_close(modules_loss(off, s), expected)
+    together = s.joined_targets()
+    assert not together_loss(together, s).any()
+    together[..., 13] += 2
+    torch.testing.assert_close(together_loss(together, s), 4 / 14 * s.weight.mean((1, 2)))

@@ -84,6 +84,22 @@ def outputs_used() -> Tensor:
     return torch.tensor([[float(i < len(primitive.outputs)) for i in range(widest)] for primitive in PRIMITIVES])
 
 
+def modules_loss(yhat: Tensor, stream: Stream) -> Tensor:
+    """Weighted squared error of a module for each primitive, mean over time, streams and the channels that are its own.
+
+    Outputs (seed, ..., primitive, time, stream, 5), padded as in `stacked_targets`, give (seed, ..., primitive).
+    """
+    between = (slice(None), *(None for _ in yhat.shape[1:-4]))
+    used = outputs_used().to(yhat.device)
+    weight = stream.weight[between][..., None, :, :, None] * (used / used.sum(1, keepdim=True))[:, None, None, :]
+    return ((yhat - stream.stacked_targets()[between]).square() * weight).sum(-1).mean((-2, -1))
+
+
+def together_loss(yhat: Tensor, stream: Stream) -> Tensor:
+    """The same for networks that learn all primitives together, outputs (seed, time, stream, 14): (seed,)."""
+    return ((yhat - stream.joined_targets()).square() * stream.weight[..., None]).mean((-3, -2, -1))
+
+
 def make_stream(
     trials: int,
     timing: Timing,

@@ -28,7 +28,7 @@ from dynatlas.problems.cognitive_readouts import Exam, ridge_readouts, sums_over
 from dynatlas.studies.task_primitives.readouts import learn_by_gradient, learned_in_turn, refitted_in_turn
 from dynatlas.studies.task_primitives.strategies import MODULES, NETWORK, READOUT, SHARED, TASKS, Strategy, assembled
 from dynatlas.tasks.multitask import INPUT_CHANNELS, OUTPUT_CHANNELS, SENSORY_INPUTS, Batch
-from dynatlas.tasks.primitives import Stream, inputs_seen, outputs_used
+from dynatlas.tasks.primitives import Stream, inputs_seen, modules_loss, outputs_used, together_loss
 
 if TYPE_CHECKING:
     from dynatlas.studies.task_primitives.settings import (
@@ -65,13 +65,13 @@ def train_primitives(
     members = Members(seed=job.seeds, strategy=strategy, module=range(MODULES))
     used = outputs_used()
     rnn = setting.network(SENSORY_INPUTS, units, used.shape[1])
-    modules = Members(seed=job.seeds, module=range(MODULES)).group(
-        rnn.initialise(job.generators("initialisation"), MODULES)
-    )
+    drawn = rnn.initialise(job.generators("initialisation"), MODULES)
+    modules = Members(seed=job.seeds, module=range(MODULES)).group(drawn)
     start = {name: members.spread(w, "seed", "module") for name, w in modules.items()}
     sees = torch.stack([inputs_seen() if name == "MP" else torch.ones_like(inputs_seen()) for name in strategy])
     start["w_in"] *= members.spread(sees, "strategy", "module")[..., None]
-    used, sees = used.to(job.device), sees.to(job.device)
+    scalars = sees.sum((1, 2)) * units + used.sum() * (units + 1) + MODULES * (units**2 + units)
+    sees = sees.to(job.device)
     streams, noise = job.generators("streams"), job.generators("primitives noise", device=job.device)
 
     def draw(step: int) -> Stream:
@@ -80,14 +80,11 @@ def train_primitives(
     def loss(params: Params, stream: Stream) -> Tensor:
         x = (stream.x[:, None, None] * sees[:, :, None, None, :]).flatten(0, 2)
         yhat = readout(params, rnn.rollout(params, x, noise=setting.noise(noise, kinds * MODULES)))
-        errors = (members.split(yhat) - stream.stacked_targets()[:, None]).square()
-        weight = stream.weight[:, None, None, ..., None] * (used / used.sum(1, keepdim=True))[:, None, None, :]
-        return (errors * weight).sum(-1).mean((-2, -1)).flatten()
+        return modules_loss(members.split(yhat), stream).flatten()
 
     fitted = _fit(job, "primitives", draw, loss, start, steps=steps, learning_rate=learning_rate)
     learned = members.group(fitted.parameters)
     whole = {name: assembled(own) for name, own in learned.each("strategy")}
-    scalars = sees.sum((1, 2)) * units + used.sum() * (units + 1) + MODULES * (units**2 + units)
     return {
         "networks": stack(whole, "strategy"),
         "sizes": Group(Members(strategy=strategy), {"scalars": scalars.to(torch.int64)}),
@@ -113,7 +110,7 @@ def train_dense_primitives(
 
         def loss(params: Params, stream: Stream, noise: Any = noise) -> Tensor:
             yhat = readout(params, rnn.rollout(params, stream.x, noise=setting.noise(noise)))
-            return ((yhat - stream.joined_targets()).square() * stream.weight[..., None]).mean((-3, -2, -1))
+            return together_loss(yhat, stream)
 
         fitted = _fit(job, name, draw, loss, start, steps=budget, learning_rate=learning_rate)
         networks[name] = Members(seed=job.seeds).group(fitted.parameters).only(*NETWORK)
