@@ -9,6 +9,7 @@ from scipy import stats
 from dynatlas.figures.contrast import READABLE, contrast
 from dynatlas.figures.marks import (
     NOTHING,
+    arrow_head,
     heat_map,
     lanes,
     log_points,
@@ -205,3 +206,16 @@ def test_paths_run_in_time_and_end_in_a_marker(axes):
     assert all(line.get_markevery() == [-1] for line in axes.lines)
     with pytest.raises(ValueError, match="shorter"):
         paths(axes, table, "trial", x="pc1", y="pc2", along="step", styles={"MP": STYLES["MP"]})
+
+
+def test_an_arrow_head_ends_a_path_along_its_last_part_that_has_a_direction(axes):
+    axes.set(xlim=(0, 1), ylim=(0, 10))
+    arrow_head(axes, np.array([0.1, 0.5, 0.9, 0.901]), np.array([0.0, 8.0, 2.0, 2.0]))
+    (head,) = axes.texts
+    assert (tuple(head.xy), head.xyann) == ((0.901, 2.0), (0.5, 8.0))
+
+
+def test_a_path_that_stays_where_it_is_has_no_arrow_head(axes):
+    axes.set(xlim=(0, 1), ylim=(0, 10))
+    arrow_head(axes, np.array([0.5, 0.51]), np.array([5.0, 5.1]))
+    assert not axes.texts

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 ZERO: dict[str, Any] = {"color": "#c3c8cf", "linewidth": 0.5}
 """The look of a lane's zero."""
 SUFFIXES = ("", "k", "M", "G", "T")
+SHORT_PATH = 0.02
+"""Share of a panel's width or height: paths that stay closer together are too short for an arrow head."""
 NOTHING = "–"
 """Stands in the cells of a heat map for which there is no value."""
 
@@ -118,6 +120,21 @@ def paths(axes: Axes, table: DataFrame, by: str, *, x: str, y: str, along: str, 
     wide = table.pivot_table(index=[by, along], columns="metric", values="value")
     for (_, path), style in zip(wide.groupby(level=by), styles.values(), strict=True):
         axes.plot(path[x], path[y], **style.line, linewidth=0.9, markersize=5, markevery=[-1])
+
+
+def arrow_head(axes: Axes, x: np.ndarray, y: np.ndarray) -> None:
+    """Where a path (point,) of x and y ends, along its last part that is long enough to have a direction.
+
+    A path whose points all lie closer to its end than `SHORT_PATH` has none. Call it once the scales and limits of the
+    axes are final: what is long enough is judged by them.
+    """
+    across = axes.transLimits.transform(np.stack([axes.transScale.transform(xy) for xy in zip(x, y, strict=True)]))
+    far = np.linalg.norm(across - across[-1], axis=1)
+    if far.max() < SHORT_PATH:
+        return
+    back = np.flatnonzero(far >= SHORT_PATH)[-1]
+    look = {"arrowstyle": "-|>", "mutation_scale": 7, "linewidth": 0.8, "color": INK, "shrinkA": 0, "shrinkB": 0}
+    axes.annotate("", xy=(x[-1], y[-1]), xytext=(x[back], y[back]), arrowprops=look, zorder=4)
 
 
 def points_with_interval(

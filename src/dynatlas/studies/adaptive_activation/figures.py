@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from dynatlas.figures.marks import heat_map, mean_with_interval
+from dynatlas.figures.marks import arrow_head, heat_map, mean_with_interval
 from dynatlas.figures.palette import INK, NEUTRAL, arm_styles, ordered_styles, without_markers
 from dynatlas.figures.style import (
     REFERENCE,
@@ -115,7 +115,7 @@ def draw_trajectories(*, course: pd.DataFrame) -> Figure:
         figure.colorbar(axes.collections[0], ax=row.tolist(), label="accuracy, static")
     log_axis(panels[0, 0])
     for path in paths:
-        _arrow_head(*path)
+        arrow_head(*path)
     for axes in panels[-1]:
         axes.set_xlabel("gain n")
     letter_panels(panels)
@@ -137,21 +137,6 @@ def _paths(axes: Axes, rows: pd.DataFrame, mode: str) -> list[tuple[np.ndarray, 
     for x, y in found:
         axes.plot(x, y, color=INK, linewidth=0.8, zorder=3)
     return found
-
-
-SHORT = 0.02
-"""Share of a panel's width or height: paths that stay closer together are too short for an arrow head."""
-
-
-def _arrow_head(axes: Axes, x: np.ndarray, y: np.ndarray) -> None:
-    """At the end of a path, along its last part that is long enough to have a direction."""
-    across = axes.transLimits.transform(np.stack([axes.transScale.transform(xy) for xy in zip(x, y, strict=True)]))
-    far = np.linalg.norm(across - across[-1], axis=1)
-    if far.max() < SHORT:
-        return
-    back = np.flatnonzero(far >= SHORT)[-1]
-    look = {"arrowstyle": "-|>", "mutation_scale": 7, "linewidth": 0.8, "color": INK, "shrinkA": 0, "shrinkB": 0}
-    axes.annotate("", xy=(x[-1], y[-1]), xytext=(x[back], y[back]), arrowprops=look, zorder=4)
 
 
 @house_style()
