@@ -25,7 +25,7 @@ def test_what_the_wings_are_said_to_have_is_there():
     assert len(names) > 25
     for name in names:
         module, _, what = name.rpartition(".")
-        assert callable(getattr(import_module(f"dynatlas.{module}"), what, None)), name
+        assert getattr(import_module(f"dynatlas.{module}"), what, None) is not None, name
 
 
 @pytest.fixture
