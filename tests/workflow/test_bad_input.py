@@ -47,7 +47,7 @@ def test_a_bad_option_or_target(bare, gpu, arguments, words):
         ("config/config.yaml", "seeds: ledger", "seeds: -1", ["config/config.yaml: seeds: -1"]),
         ("config/config.yaml", None, "", ["config.yaml", "the file is empty"]),
         (STUDY, "call: train_lines, needs", "cal: train_lines, needs", ["toy.yaml: runs.lines.cal", "'call'"]),
-        (STUDY, "data:\n  points", "data:\n\tpoints", ["toy.yaml, line 8", "a tab"]),
+        (STUDY, "data:\n  points", "data:\n\tpoints", ["toy.yaml, line 9", "a tab"]),
         (
             STUDY,
             "biases: {call: train_biases, needs: [points]}",
@@ -105,5 +105,5 @@ def test_a_number_of_seeds_and_development_seeds_are_not_both(bare):
 
 
 def test_a_learning_rate_may_be_written_with_an_exponent(bare):
-    bare.replace(STUDY, "rates: [0.1, 0.3]", "rates: [1e-3, 0.3]")
+    bare.replace(STUDY, "rates: [0.1, 0.3]", "rates: [1e-3, 0.1, 0.3]")
     assert "train:lines@rate=0.001" in bare.planned("results/quick/toy/tables/error.parquet")

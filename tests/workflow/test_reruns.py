@@ -18,7 +18,7 @@ LINES = {"train:lines@rate=0.1", "train:lines@rate=0.3"}
     ("file", "old", "new", "planned"),
     [
         pytest.param(
-            *(STUDY, "rates: [0.1, 0.3]", "rates: [0.1, 0.31]"),
+            *(STUDY, "rates: [0.1, 0.3]", "rates: [0.1, 0.3, 0.31]"),
             {"train:lines@rate=0.31", "measure:error", "figures_toy", *VERDICTS, *SHOWN},
             id="one rate",
         ),
