@@ -8,6 +8,7 @@ import os
 # a small network, and that waiting costs processor time: test_gated alone 160 s instead of 10.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import gc
 import shutil
 import subprocess
 import sys
@@ -26,6 +27,19 @@ COSTS = defaultdict[str, float](float)
 """Processor seconds of every test of this session (in the process that reports them)."""
 CLOCK = pytest.StashKey[float]()
 BUILDER = pytest.StashKey[subprocess.Popen[bytes]]()
+
+
+@pytest.fixture(autouse=True)
+def _what_was_there_is_no_garbage() -> Iterator[None]:
+    """Collections within a test look at what it made alone.
+
+    A worker that has run thousands holds so much that one takes over a second, and `fit` collects where a generator
+    may have been lost.
+    """
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
 
 # ---------------------------------------------------------------- costs
 
